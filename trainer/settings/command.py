@@ -57,11 +57,18 @@ def run(main: Callable[[list[str]], int], *, prog: str, argv: Sequence[str] | No
 
 def start_logging(verbosity: str) -> None:
     """Send our log records to stdout, as JSON lines or, on a terminal, as text."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = StdoutHandler()
     handler.setFormatter(TextFormatter() if sys.stdout.isatty() else JsonFormatter())
     log.handlers = [handler]
     log.setLevel(verbosity)
     log.propagate = False
+
+
+class StdoutHandler(logging.Handler):
+    """Print to what `sys.stdout` is at the moment, so that a progress bar can keep below the lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stdout, flush=True)
 
 
 class JsonFormatter(logging.Formatter):

@@ -80,10 +80,15 @@ def verify(folder: str) -> None:
             raise Damaged(f"{paths.join(folder, name)}: checksum differs from the one in {MANIFEST}")
 
 
-def remove(folder: str) -> None:
-    """Remove a committed folder, its marker first, so that no reader takes the rest for whole."""
+def retract(folder: str) -> None:
+    """Take the marker away: readers no longer trust the folder, its files stay to be looked at."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(paths.join(folder, MARKER))
+
+
+def remove(folder: str) -> None:
+    """Remove a committed folder, its marker first, so that no reader takes the rest for whole."""
+    retract(folder)
     paths.remove_tree(folder)
 
 

@@ -39,11 +39,16 @@ def expand(patterns: Sequence[str]) -> list[str]:
     """The files that the globs match, each once, in order. A pattern that matches nothing raises `UsageError`."""
     found: dict[str, None] = {}
     for pattern in patterns:
-        matches = sorted(path for path in glob.glob(_local(pattern), recursive=True) if os.path.isfile(path))
-        if not matches:
+        files = matches(pattern)
+        if not files:
             raise UsageError(f"{pattern}: no such file; expected a path or a glob that matches at least one file")
-        found.update(dict.fromkeys(matches))
+        found.update(dict.fromkeys(files))
     return list(found)
+
+
+def matches(pattern: str) -> list[str]:
+    """The files that a glob matches, in order; hidden ones, such as half-written ones, do not count."""
+    return sorted(path for path in glob.glob(_local(pattern), recursive=True) if os.path.isfile(path))
 
 
 def exists(path: str) -> bool:

@@ -1,0 +1,1 @@
+"""One file an experiment; its name is what `--experiment` takes."""

@@ -1,0 +1,161 @@
+"""The weight of a baby at birth, in pounds, from what is known before: the wide & deep regressor of 2017.
+
+A row, without a header: `7.25,True,26,Asian Indian,1,39,True,False,None,<sha224 of the rest>`.
+
+    python -m trainer.task --experiment babyweight --train-files 'data/babyweight/train.csv*' \\
+        --eval-files 'data/babyweight/eval.csv*' --job-dir jobs/babyweight
+
+The columns and the model's two parts are those of training-data-analyst's blogs/babyweight, as of April 2017; the
+boundaries and the crossed embedding those of its version of January 2018.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainer.experiment import Experiment, export_strategies
+from trainer.inputs.batches import EvalBatches, TrainBatches
+from trainer.inputs.source import open_source
+from trainer.inputs.spec import InputSpec, category, number
+from trainer.settings.flags import flag
+from trainer.settings.run import Run, train_steps
+
+
+TRAIN_PATTERNS = ("train*.csv*",)
+EVAL_PATTERNS = ("eval*.csv*",)
+
+RACES = (
+    "White", "Black", "American Indian", "Chinese", "Japanese", "Hawaiian", "Filipino", "Unknown", "Asian Indian",
+    "Korean", "Samaon", "Vietnamese",
+)  # fmt: skip
+SPEC = InputSpec(
+    features=(
+        category("is_male", ("True", "False")),
+        number("mother_age", unit="years", default=27.0),
+        category("mother_race", RACES),
+        number("plurality", unit="babies", default=1.0),
+        number("gestation_weeks", unit="weeks", default=39.0),
+        category("mother_married", ("True", "False")),
+        category("cigarette_use", ("True", "False", "None")),
+        category("alcohol_use", ("True", "False", "None")),
+    ),
+    label=number("weight_pounds", unit="pounds"),
+    columns=(
+        "weight_pounds", "is_male", "mother_age", "mother_race", "plurality", "gestation_weeks", "mother_married",
+        "cigarette_use", "alcohol_use", "key",
+    ),
+    key="key",
+)  # fmt: skip
+MEAN_AND_DEVIATION = {"mother_age": (27.3, 6.1), "plurality": (1.03, 0.19), "gestation_weeks": (38.6, 2.5)}
+BOUNDARIES = {"mother_age": tuple(range(15, 45)), "gestation_weeks": tuple(range(17, 47))}
+CROSS_BUCKETS = 20_000
+
+RUN = Run(train_batch_size=512, eval_batch_size=4096, num_epochs=20)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The flags of this experiment."""
+
+    features: Literal["plain", "bucketized", "crossed"] = flag(
+        "bucketized",
+        "plain: as in 2017; bucketized: mother_age and gestation_weeks cut into 31 ranges as well; "
+        "crossed: an embedding of sex, plurality and both ranges together as well",
+    )
+    hidden_units: tuple[int, ...] = flag((64, 32), "units of the deep part's layers", metavar="N")
+    embedding_size: int = flag(3, "numbers in an embedding")
+    optimizer: Literal["adam", "ftrl+adagrad"] = flag("adam", "ftrl+adagrad: wide and deep apart, as in 2017")
+    learning_rate: float = flag(2e-3, "the first rate of adam, which falls to 0 as half a cosine")
+    forward_key: bool = flag(False, "requests and predictions carry `key` as well")
+
+
+def build(config: Config, run: Run) -> Experiment:
+    """The Experiment for these flags."""
+    train = open_source(run.train_files, SPEC, on_bad_row=run.on_bad_row)
+    evaluation = open_source(run.eval_files, SPEC, on_bad_row=run.on_bad_row)
+    steps = train_steps(run, train.count_rows)
+
+    def serving_input_fn() -> Any:
+        from trainer.inputs.tensors import serving_input
+
+        return serving_input(SPEC, forward=("key",) if config.forward_key else ())
+
+    return Experiment(
+        model_fn=lambda: model(config, train_steps=steps),
+        train_input_fn=lambda shard: TrainBatches(train, batch_size=run.train_batch_size, seed=run.seed, shard=shard),
+        eval_input_fn=lambda shard: EvalBatches(evaluation, batch_size=run.eval_batch_size),
+        serving_input_fn=serving_input_fn,
+        train_steps=steps,
+        predictions_fn=lambda outputs: {"outputs": outputs[:, 0]},
+        metric="rmse",
+        export_strategies=export_strategies(run),
+    )
+
+
+def model(config: Config, *, train_steps: int) -> Any:
+    """The compiled model: a linear part on what is one-hot, plus a deep part. Features (B, 1) each -> pounds (B, 1)."""
+    import keras  # here and below: `--help` and a mistake in a flag are answered without TensorFlow
+
+    inputs = {f.name: keras.Input((1,), dtype=f.model_dtype, name=f.name) for f in SPEC.features}
+    vocabularies = {f.name: f.vocabulary for f in SPEC.features if f.vocabulary}
+    one_hot = {name: keras.ops.one_hot(inputs[name][:, 0], len(words)) for name, words in vocabularies.items()}
+    scaled = {
+        name: (inputs[name] - mean) / deviation for name, (mean, deviation) in MEAN_AND_DEVIATION.items()
+    }
+    wide = [*one_hot.values(), scaled["plurality"]]
+    # One-hot and a matrix, where an Embedding would gather and scatter: twice as fast at so few words.
+    embedding = keras.layers.Dense(config.embedding_size, use_bias=False, name="deep_mother_race")
+    deep = [scaled["mother_age"], scaled["gestation_weeks"], embedding(one_hot["mother_race"])]
+    if config.features != "plain":
+        ranges = {name: _range(inputs[name], boundaries) for name, boundaries in BOUNDARIES.items()}
+        buckets = [keras.ops.one_hot(ranges[name], len(BOUNDARIES[name]) + 1) for name in BOUNDARIES]
+        wide += buckets
+        deep += [*buckets, *(one_hot[name] for name in one_hot if name != "mother_race"), scaled["plurality"]]
+    if config.features == "crossed":
+        from trainer.experiments.crossing import crossed
+
+        ids = [inputs["is_male"][:, 0], _plurality(inputs["plurality"]), *ranges.values()]
+        cross = crossed(ids, CROSS_BUCKETS)
+        deep.append(keras.layers.Embedding(CROSS_BUCKETS, config.embedding_size, name="deep_cross")(cross))
+    hidden = keras.layers.Concatenate(name="deep_input")(deep)
+    for i, units in enumerate(config.hidden_units, start=1):
+        hidden = keras.layers.Dense(units, activation="relu", name=f"deep_{i}")(hidden)
+    outputs = keras.layers.Dense(1, name="deep_outputs")(hidden)
+    outputs += keras.layers.Dense(1, name="wide_outputs")(keras.layers.Concatenate(name="wide_input")(wide))
+    compiled = keras.Model(inputs, outputs, name="babyweight")
+    compiled.compile(
+        optimizer=_optimizer(config, train_steps, wide_columns=len(wide)),
+        loss="mse",
+        metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
+        jit_compile=True,
+    )
+    return compiled
+
+
+def _range(values: Any, boundaries: tuple[int, ...]) -> Any:
+    """(B, 1) -> (B,): how many boundaries are at or below each value."""
+    import keras
+
+    reached = values >= keras.ops.convert_to_tensor([float(b) for b in boundaries])
+    return keras.ops.sum(keras.ops.cast(reached, "int32"), axis=-1)
+
+
+def _plurality(values: Any) -> Any:
+    """(B, 1) -> (B,): 0 for a single baby to 4 for quintuplets, positions in the vocabulary of 2018."""
+    import keras
+
+    return keras.ops.cast(keras.ops.clip(values[:, 0], 1.0, 5.0), "int32") - 1
+
+
+def _optimizer(config: Config, train_steps: int, *, wide_columns: int) -> Any:
+    import keras
+
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, train_steps)))
+    from trainer.experiments.two_optimizers import TwoOptimizers
+
+    # The rates of tf.contrib.learn's DNNLinearCombinedRegressor.
+    return TwoOptimizers(
+        keras.optimizers.Ftrl(min(0.2, wide_columns**-0.5)),
+        keras.optimizers.Adagrad(0.05, initial_accumulator_value=0.1, epsilon=1e-7),
+        first_takes="wide_",
+    )

@@ -1,0 +1,1 @@
+"""From a live model to committed SavedModels: what is in one, and when one is written."""

@@ -1,0 +1,325 @@
+"""Train until a step, stopping on the way: the run of one experiment in one process.
+
+    outcome = Trainer(experiment, run, facts=facts).train_and_evaluate()
+
+A stop is the one cadence: save, evaluate, report, export, in that order. The steps to train are absolute, so the same call
+resumes, and a finished job trains no step but still has its evaluation and its exports made if they are missing.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.errors import RunError, UsageError
+from trainer.experiment import Evaluation, Experiment
+from trainer.exporting import savedmodel, strategies
+from trainer.inputs.batches import Shard
+from trainer.inputs.dataset import DatasetEvalBatches, DatasetTrainBatches
+from trainer.settings.run import Run
+from trainer.storage import commit, paths
+from trainer.training import callbacks, checkpoint, progress, state
+from trainer.training.journal import Journal
+from trainer.training.steps import Steps
+
+
+STOPS_A_RUN = 10
+SECONDS_A_STOP = 60.0
+SECONDS_A_CALL = 1.0
+log = logging.getLogger("trainer.training")
+
+
+class Interrupted(Exception):
+    """The run was asked to end by a signal and has saved what it had."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"interrupted by signal {signal_number}")
+        self.exit_code = 128 + signal_number
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a run ended."""
+
+    global_step: int
+    metrics: Mapping[str, float]  # of the final evaluation
+    exports: tuple[str, ...]  # the newest of each strategy
+
+
+class Trainer:
+    """The state of a run: model, input position, step, callbacks and journal.
+
+    `facts` is the content of `run.json`; `interrupted` returns the number of a signal that asks the run to end, or None.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: Run,
+        *,
+        facts: Mapping[str, Any],
+        interrupted: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self.experiment = experiment
+        self.run = run
+        self.train_steps = experiment.train_steps
+        self.facts = facts
+        self.interrupted = interrupted
+        self.step = 0
+        self.checkpoints = paths.join(run.job_dir, "checkpoints")
+        self.journal = Journal(run.job_dir)
+
+    # The schedules.
+
+    def train_and_evaluate(self) -> Outcome:
+        """Train until `train_steps`, evaluating and exporting at every stop."""
+        return self._run(evaluate=True)
+
+    def train(self) -> Outcome:
+        """Train until `train_steps`, only saving at every stop."""
+        return self._run(evaluate=False)
+
+    def evaluate(self) -> Outcome:
+        """Evaluate the newest checkpoint, and export it where a strategy wants that."""
+        self._open()
+        try:
+            restored = self._restore()
+            if restored is None:
+                raise UsageError(f"{self.checkpoints}: no checkpoint to evaluate; expected a job dir that was trained")
+            metrics = self._evaluation()
+            log.info("evaluation", extra={"fields": {"global_step": self.step, **metrics}})
+            self._export(Evaluation(self.step, metrics))
+            return Outcome(self.step, metrics, self._newest_exports())
+        finally:
+            self.journal.close()
+
+    # The run, in the order in which it happens.
+
+    def _run(self, *, evaluate: bool) -> Outcome:
+        self._open()
+        try:
+            restored = self._restore()
+            if restored:
+                self._say_resumed()
+                if restored.facts["train"] is not None:
+                    self._finish_stop(restored.facts, evaluate=evaluate)
+            elif self.step >= self.train_steps:
+                self._stop(evaluate=evaluate)
+            self._train(evaluate=evaluate)
+            line = self.journal.last() or {}
+            metrics = {name: value for name, value in line.items() if name in self._metric_names()}
+            return Outcome(self.step, metrics, self._newest_exports())
+        finally:
+            self.journal.close()
+
+    def _open(self) -> None:
+        strategies.check(self.experiment)
+        paths.make_directory(self.run.job_dir)
+        commit.remove_staging(self.checkpoints)
+        for strategy in self.experiment.export_strategies:
+            commit.remove_staging(strategies.folder_of(self.run.job_dir, strategy))
+        self.model = state.build_model(self.experiment.model_fn, seed=self.run.seed)
+        self.train_input = _train_input(self.experiment.train_input_fn(Shard()))
+        self.eval_input = _eval_input(self.experiment.eval_input_fn(Shard()))
+        zeros = self.train_input.zeros()
+        state.build_variables(self.model, zeros)
+        self.named = state.variables(self.model)
+        self.steps = Steps(self.model, zeros)
+        self.callbacks = callbacks.start(self.experiment.callbacks(), self.model)
+        self.journal.open(self.facts)
+
+    def _restore(self) -> checkpoint.Restored | None:
+        restored = checkpoint.restore_newest(self.checkpoints, self.named)
+        if restored:
+            self.step = restored.step
+            self.train_input.restore(restored.folder, restored.facts["input"])
+            callbacks.restore(self.callbacks, restored.facts["callbacks"])
+        self.journal.forget_after(self.step)
+        return restored
+
+    def _train(self, *, evaluate: bool) -> None:
+        bar = progress.start(self.step, self.train_steps, time.monotonic())
+        try:
+            while self.step < self.train_steps and not self.model.stop_training:
+                self.callbacks.on_epoch_begin(len(self.journal.lines))
+                examples_per_second = self._train_until(self._next_stop(), bar)
+                if examples_per_second is None:
+                    self._go_back(evaluate=evaluate)
+                else:
+                    self._stop(evaluate=evaluate, examples_per_second=examples_per_second)
+        finally:
+            bar.close()
+        self.callbacks.on_train_end()
+
+    def _train_until(self, stop: int, bar: progress.Progress) -> float | None:
+        """Train until a step, or until the time for a stop has come; return the examples per second.
+
+        None means that the loss is no finite number and that a callback wants the run to end there.
+        """
+        began, first = time.monotonic(), self.step
+        seconds = self.run.eval_every_secs or (float("inf") if self.run.eval_every else SECONDS_A_STOP)
+        steps_a_call, rate = 1, 0.0
+        while self.step < stop:
+            called = time.monotonic()
+            size = min(steps_a_call, stop - self.step)
+            for batches in self.train_input.take(size):
+                first_bad = self.steps.train(batches)
+                self.step += batches.steps
+                if first_bad >= 0:
+                    self._check_bad_loss(self.step - batches.steps + first_bad + 1)
+                    return None
+            now = time.monotonic()
+            rate = (self.step - first) * self.run.train_batch_size / (now - began)
+            # The first call compiles, so its time says nothing; later ones should last about a second at most.
+            fitting = int(size * SECONDS_A_CALL / max(now - called, 1e-6))
+            steps_a_call = self.steps.room if size == 1 else max(1, min(self.steps.room, fitting))
+            bar.update(self.step, rate, now)
+            if self.callbacks.callbacks:
+                self.callbacks.on_train_batch_end(self.step - 1, self._logs())
+            self._end_if_interrupted()
+            if self.model.stop_training or now - began >= seconds:
+                break
+        return rate
+
+    def _stop(self, *, evaluate: bool, examples_per_second: float = 0.0) -> None:
+        train_logs = self._logs() if self.step else {}
+        self.model.reset_metrics()
+        self._save(train_logs, examples_per_second)
+        self._finish_stop({"train": train_logs, "examples_per_second": examples_per_second}, evaluate=evaluate)
+
+    def _finish_stop(self, facts: Mapping[str, Any], *, evaluate: bool) -> None:
+        """What follows the save. After a resume too: a process may have been killed at any line of this."""
+        line = self.journal.last()
+        if line is None or line["step"] != self.step:
+            metrics = self._evaluation() if evaluate else {}
+            train = {f"train_{name}": value for name, value in facts["train"].items()}
+            speed = {"examples_per_second": facts["examples_per_second"], "time": time.time()}
+            line = {"step": self.step, **metrics, **train, **speed}
+            self.journal.add(line)
+            progress.stop_line(line)
+        metrics = {name: line[name] for name in self._metric_names() if name in line}
+        validation = {f"val_{name}": value for name, value in metrics.items()}
+        self.callbacks.on_epoch_end(len(self.journal.lines) - 1, {**facts["train"], **validation})
+        if evaluate:
+            self._export(Evaluation(self.step, metrics))
+
+    # The parts of a stop.
+
+    def _save(self, train_logs: Mapping[str, float] | None, examples_per_second: float) -> None:
+        """Commit a checkpoint; `train_logs` is None when the run ends between two stops."""
+
+        def facts(folder: str) -> dict[str, Any]:
+            return {
+                "train": train_logs,
+                "examples_per_second": examples_per_second,
+                "input": self.train_input.save(folder),
+                "callbacks": callbacks.save(self.callbacks),
+            }
+
+        checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=self.run.keep_checkpoint_max)
+
+    def _evaluation(self) -> dict[str, float]:
+        """The metrics over every example of the evaluation input, or over its first `eval_steps` batches."""
+        left = self.run.eval_steps
+        self.model.reset_metrics()
+        empty = True
+        for batches in self.eval_input.passes(self.steps.room):
+            if left is not None:
+                batches = batches.first(min(left, batches.steps))
+                left -= batches.steps
+            self.steps.test(batches)
+            empty = False
+            if left == 0:
+                break
+            self._end_if_interrupted()
+        if empty:
+            raise RunError("the evaluation input has no examples; expected at least one")
+        metrics = self._logs()
+        self.model.reset_metrics()
+        return metrics
+
+    def _export(self, evaluation: Evaluation) -> None:
+        metric = self.experiment.metric
+        if metric not in evaluation.metrics:
+            raise UsageError(
+                f"metric {metric!r} is not among the evaluation's: {', '.join(evaluation.metrics)}; "
+                "compile the model with it or name another one in the Experiment"
+            )
+
+        def write(folder: str, strategy: Any) -> None:
+            savedmodel.write(
+                folder,
+                self.model,
+                serving=self.experiment.serving_input_fn(),
+                predictions_fn=self.experiment.predictions_fn,
+                strategy=strategy,
+                evaluation=evaluation,
+            )
+
+        final = self.step >= self.train_steps or self.model.stop_training
+        for folder in strategies.export_due(
+            self.run.job_dir, self.experiment, evaluation, final=final, now=time.time(), write=write
+        ):
+            log.info("exported", extra={"fields": {"global_step": self.step, "export": folder}})
+
+    # The small questions.
+
+    def _next_stop(self) -> int:
+        every = self.run.eval_every or (
+            self.train_steps if self.run.eval_every_secs else max(1, -(-self.train_steps // STOPS_A_RUN))
+        )
+        return min(self.train_steps, (self.step // every + 1) * every)
+
+    def _logs(self) -> dict[str, float]:
+        return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+
+    def _metric_names(self) -> list[str]:
+        return list(self.model.get_metrics_result())
+
+    def _newest_exports(self) -> tuple[str, ...]:
+        folders = [strategies.exports(self.run.job_dir, s)[-1:] for s in self.experiment.export_strategies]
+        return tuple(folder for newest in folders for folder in newest)
+
+    def _end_if_interrupted(self) -> None:
+        number = self.interrupted()
+        if number is None:
+            return
+        saved = commit.committed(self.checkpoints)
+        if not saved or paths.name(saved[-1]) != str(self.step):
+            self._save(None, 0.0)
+        raise Interrupted(number)
+
+    def _check_bad_loss(self, step: int) -> None:
+        """A loss that is not finite is an error, unless a callback, such as TerminateOnNaN, ends the run at it."""
+        self.callbacks.on_train_batch_end(step - 1, self._logs())
+        if not self.model.stop_training:
+            raise RunError(
+                f"step {step}: the loss is not a finite number; every checkpoint is as it was. "
+                "A lower --learning-rate, or a look at the training data, is the usual remedy"
+            )
+        log.warning("step %d: the loss is not a finite number; the run ends at the newest checkpoint", step)
+
+    def _go_back(self, *, evaluate: bool) -> None:
+        """End the run at the newest checkpoint instead of here."""
+        restored = self._restore()
+        if restored is None:
+            raise RunError("the loss is not a finite number, and there is no checkpoint yet to go back to")
+        self.model.stop_training = True
+        if restored.facts["train"] is not None:
+            self._finish_stop(restored.facts, evaluate=evaluate)
+
+    def _say_resumed(self) -> None:
+        done = self.step >= self.train_steps
+        fields = {"global_step": self.step, "train_steps": self.train_steps}
+        log.info("already trained, 0 steps to do" if done else "resumed", extra={"fields": fields})
+
+
+def _train_input(given: Any) -> Any:
+    return DatasetTrainBatches(given) if isinstance(given, tf.data.Dataset) else given
+
+
+def _eval_input(given: Any) -> Any:
+    return DatasetEvalBatches(given) if isinstance(given, tf.data.Dataset) else given
