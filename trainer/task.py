@@ -42,10 +42,10 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     paths.make_directory(run.job_dir)
 
     interrupted = catch_signals()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf  # not before everything above has been checked
+    with command.quiet_tensorflow():  # it takes seconds: not before everything above has been checked
+        import tensorflow as tf
 
-    from trainer.training import loop
+        from trainer.training import loop
 
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -88,7 +88,7 @@ def experiment_module(argv: list[str]) -> tuple[ModuleType | None, str | None]:
         raise UsageError(f"--experiment: {name!r} cannot be imported; {expected}") from error
     for needed in ("Config", "build"):
         if not hasattr(module, needed):
-            raise UsageError(f"--experiment: {name!r} has no {needed}; expected a dataclass Config and a function build")
+            raise UsageError(f"--experiment: {name!r} has no {needed}; expected a module with Config and build")
     return module, name
 
 
@@ -129,22 +129,21 @@ def with_files(run: Run, module: ModuleType, name: str, arguments: argparse.Name
         train, evaluation = ((f"{word}*{arguments.pattern}*",) for word in ("train", "eval"))
     else:
         if not hasattr(module, "TRAIN_PATTERNS"):
-            raise UsageError("--train-files: not given, and the experiment has no files of its own")
+            raise UsageError("--train-files: not given, and the experiment does not name its files")
         train, evaluation = module.TRAIN_PATTERNS, module.EVAL_PATTERNS
         folder = arguments.data_dir or sample_data(name)
-    return dataclasses.replace(
-        run, train_files=_present(folder, train), eval_files=_present(folder, evaluation)
-    )
+    return dataclasses.replace(run, train_files=_present(folder, train), eval_files=_present(folder, evaluation))
 
 
 def sample_data(name: str) -> str:
     """The folder of the experiment's sample data, made first if it is not there."""
     folder = paths.join("data", name)
-    if not [word for word in paths.list_names(folder) if not word.startswith(".")]:
-        if name not in SHIPPED:
-            raise UsageError(f"--train-files: not given, and {folder} is not there")
+    if name not in SHIPPED:
+        raise UsageError("--train-files: not given, and the experiment has no sample data")
+    sample = importlib.import_module(f"trainer.samples.{name}")
+    if not sample.is_written(folder):
         log.info("making sample data in %s", folder)
-        importlib.import_module(f"trainer.samples.{name}").write(folder)
+        sample.write(folder)
     return folder
 
 

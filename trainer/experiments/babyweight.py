@@ -98,9 +98,7 @@ def model(config: Config, *, train_steps: int) -> Any:
     inputs = {f.name: keras.Input((1,), dtype=f.model_dtype, name=f.name) for f in SPEC.features}
     vocabularies = {f.name: f.vocabulary for f in SPEC.features if f.vocabulary}
     one_hot = {name: keras.ops.one_hot(inputs[name][:, 0], len(words)) for name, words in vocabularies.items()}
-    scaled = {
-        name: (inputs[name] - mean) / deviation for name, (mean, deviation) in MEAN_AND_DEVIATION.items()
-    }
+    scaled = {name: (inputs[name] - mean) / deviation for name, (mean, deviation) in MEAN_AND_DEVIATION.items()}
     wide = [*one_hot.values(), scaled["plurality"]]
     # One-hot and a matrix, where an Embedding would gather and scatter: twice as fast at so few words.
     embedding = keras.layers.Dense(config.embedding_size, use_bias=False, name="deep_mother_race")
@@ -111,10 +109,10 @@ def model(config: Config, *, train_steps: int) -> Any:
         wide += buckets
         deep += [*buckets, *(one_hot[name] for name in one_hot if name != "mother_race"), scaled["plurality"]]
     if config.features == "crossed":
-        from trainer.experiments.crossing import crossed
+        from trainer.modeling.crossing import Crossing
 
-        ids = [inputs["is_male"][:, 0], _plurality(inputs["plurality"]), *ranges.values()]
-        cross = crossed(ids, CROSS_BUCKETS)
+        ids = keras.ops.stack([inputs["is_male"][:, 0], _plurality(inputs["plurality"]), *ranges.values()], axis=1)
+        cross = Crossing(CROSS_BUCKETS, name="deep_cross_id")(ids)
         deep.append(keras.layers.Embedding(CROSS_BUCKETS, config.embedding_size, name="deep_cross")(cross))
     hidden = keras.layers.Concatenate(name="deep_input")(deep)
     for i, units in enumerate(config.hidden_units, start=1):
@@ -151,11 +149,11 @@ def _optimizer(config: Config, train_steps: int, *, wide_columns: int) -> Any:
 
     if config.optimizer == "adam":
         return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, train_steps)))
-    from trainer.experiments.two_optimizers import TwoOptimizers
+    from trainer.modeling.optimizers import TwoOptimizers
 
     # The rates of tf.contrib.learn's DNNLinearCombinedRegressor.
     return TwoOptimizers(
-        keras.optimizers.Ftrl(min(0.2, wide_columns**-0.5)),
-        keras.optimizers.Adagrad(0.05, initial_accumulator_value=0.1, epsilon=1e-7),
-        first_takes="wide_",
+        wide=keras.optimizers.Ftrl(min(0.2, wide_columns**-0.5)),
+        deep=keras.optimizers.Adagrad(0.05, initial_accumulator_value=0.1),
+        wide_prefix="wide_",
     )

@@ -71,9 +71,7 @@ def export_due(
     written = []
     for strategy in experiment.export_strategies:
         newest = newest_evaluation(job_dir, strategy)
-        if not is_due(
-            strategy, evaluation, newest, metric=experiment.metric, goal=experiment.goal, final=final
-        ):
+        if not is_due(strategy, evaluation, newest, metric=experiment.metric, goal=experiment.goal, final=final):
             continue
         done = exports(job_dir, strategy)
         # Later than the one before even if the clock went back or the last export is of this very second.

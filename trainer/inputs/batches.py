@@ -78,7 +78,7 @@ class TrainBatches:
         *,
         batch_size: int,
         seed: int,
-        shard: Shard = Shard(),  # noqa: B008 -- frozen
+        shard: Shard = Shard(),
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self.source = source

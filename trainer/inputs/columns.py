@@ -135,7 +135,11 @@ def compressed(path: str) -> bool:
 def open_text(path: str) -> BinaryIO:
     """The bytes of a file, decompressed where its name says gzip."""
     file = paths.open_input(path)
-    return gzip.open(file) if compressed(path) else file  # type: ignore[return-value]
+    if not compressed(path):
+        return file
+    unzipped = gzip.GzipFile(fileobj=file, mode="rb")
+    unzipped.myfileobj = file  # type: ignore[assignment]  # closed with it; gzip leaves a file that it was given open
+    return unzipped  # type: ignore[return-value]
 
 
 def _parquet(path: str) -> pq.ParquetFile:

@@ -28,9 +28,7 @@ def idx_pairs(files: list[str]) -> list[tuple[str, str]]:
     labels = {path for path in files if "labels" in paths.name(path)}
     pairs = []
     for path in images:
-        partner = paths.join(
-            paths.parent(path), paths.name(path).replace("images", "labels").replace("idx3", "idx1")
-        )
+        partner = paths.join(paths.parent(path), paths.name(path).replace("images", "labels").replace("idx3", "idx1"))
         partner = partner if partner in labels else partner.removeprefix("./")
         if partner not in labels:
             raise UsageError(f"{path}: no labels file; expected {partner} among the files")

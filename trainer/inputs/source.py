@@ -1,7 +1,7 @@
 """The files of one input, whatever their format, as units to read.
 
-    source = open_source(("data/babyweight/train.csv*",), spec)
-    columns = source.read(source.units[0])
+source = open_source(("data/babyweight/train.csv*",), spec)
+columns = source.read(source.units[0])
 """
 
 from dataclasses import dataclass
@@ -52,16 +52,20 @@ class Source:
 
     def count_rows(self) -> int:
         """The rows of all files, without encoding them."""
-        count = {
-            "csv": lambda path: columns.count_csv(self.spec, path),
-            "parquet": columns.count_parquet,
-            "tfrecord": records.count_tfrecord,
-            "idx": lambda path: records.count_idx(path) if path in self._labels else 0,
-        }
-        rows = sum(count[format_of(path)](path) for path in self.files)
+        rows = sum(self._count(path) for path in self.files)
         if rows <= 0:
             raise RunError(f"{', '.join(self.files)}: no rows; expected at least one")
         return rows
+
+    def _count(self, path: str) -> int:
+        form = format_of(path)
+        if form == "csv":
+            return columns.count_csv(self.spec, path)
+        if form == "parquet":
+            return columns.count_parquet(path)
+        if form == "tfrecord":
+            return records.count_tfrecord(path)
+        return records.count_idx(path) if path in self._labels else 0
 
     @cached_property
     def _labels(self) -> dict[str, str]:

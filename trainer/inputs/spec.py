@@ -25,7 +25,7 @@ MISSING = ("", "None", "NaN", "nan", "null", "NULL", "NA")
 
 @dataclass(frozen=True)
 class Feature:
-    """One column. A request holds `shape` of `dtype` an example; the model gets `(B, *shape)`, or `(B, 1)` for a scalar."""
+    """One column. A request has `shape` of `dtype` an example; the model gets `(B, *shape)`, `(B, 1)` for a scalar."""
 
     name: str
     dtype: str = "float32"  # of the request and of the file: float32, int64 or string

@@ -1,7 +1,7 @@
 """The same encoding as in training, as tensors: for the serving graph.
 
-    serving = serving_input(spec)              # request keys and shapes, and the encoder behind them
-    features = serving.features_fn({"is_male": tf.constant(["True"]), ...})
+serving = serving_input(spec)              # request keys and shapes, and the encoder behind them
+features = serving.features_fn({"is_male": tf.constant(["True"]), ...})
 """
 
 from typing import Any

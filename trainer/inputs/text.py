@@ -140,7 +140,7 @@ def _numbers(feature: Feature, column: pa.ChunkedArray) -> np.ndarray:
     if feature.dtype == "int64":
         if column.null_count:
             raise ValueError(feature.name)
-        return column.cast(pa.int32()).to_numpy()
+        return np.asarray(column.cast(pa.int32()).to_numpy(), np.int32)
     values = np.asarray(column.cast(pa.float32()).to_numpy(), np.float32)
     absent = np.isnan(values)
     if absent.any():

@@ -8,14 +8,18 @@ reads it; a line on stderr would show there as an error. An error that the user 
 """
 
 import argparse
+import contextlib
 import json
 import logging
+import os
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from trainer.errors import RunError
+
 
 VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
 log = logging.getLogger("trainer")
@@ -23,7 +27,9 @@ log = logging.getLogger("trainer")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The two flags that every command has."""
-    parser.add_argument("--verbosity", choices=VERBOSITIES, default="INFO", help="least severity to print (default INFO)")
+    parser.add_argument(
+        "--verbosity", choices=VERBOSITIES, default="INFO", help="least severity to print (default INFO)"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -55,10 +61,44 @@ def run(main: Callable[[list[str]], int], *, prog: str, argv: Sequence[str] | No
         return 1
 
 
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Import TensorFlow within this, and its greeting stays off stderr, where Cloud Logging takes lines for errors.
+
+    C++ writes it before any setting is read, so the file descriptor itself is held back, and what came is shown after
+    all when the import fails. With TF_CPP_MIN_LOG_LEVEL set by the user nothing is held back.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def start_logging(verbosity: str) -> None:
     """Send our log records to stdout, as JSON lines or, on a terminal, as text."""
-    handler = StdoutHandler()
-    handler.setFormatter(TextFormatter() if sys.stdout.isatty() else JsonFormatter())
+    _log_to(StdoutHandler(), TextFormatter() if sys.stdout.isatty() else JsonFormatter(), verbosity)
+
+
+def start_logging_to_stderr(verbosity: str) -> None:
+    """Send our log records to stderr as text, for a command whose stdout is its result."""
+    _log_to(logging.StreamHandler(sys.stderr), TextFormatter(), verbosity)
+
+
+def _log_to(handler: logging.Handler, formatter: logging.Formatter, verbosity: str) -> None:
+    handler.setFormatter(formatter)
     log.handlers = [handler]
     log.setLevel(verbosity)
     log.propagate = False

@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
+
 T = TypeVar("T")
 
 

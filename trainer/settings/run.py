@@ -24,7 +24,7 @@ class Run:
     train_files: tuple[str, ...] = flag((), "training files: CSV, CSV.gz, Parquet, TFRecord or IDX", metavar="GLOB")
     eval_files: tuple[str, ...] = flag((), "evaluation files, in the same forms", metavar="GLOB")
     train_steps: int | None = flag(None, "train until this global step; 0 only evaluates and exports")
-    num_epochs: float | None = flag(None, "train for this many passes over the training files, where no steps are given")
+    num_epochs: float | None = flag(None, "passes over the training files, where no steps are given")
     train_batch_size: int = flag(128, "examples a step, over all workers")
     eval_batch_size: int = flag(1024, "examples an evaluation step")
     eval_steps: int | None = flag(None, "batches an evaluation; all of the evaluation files when left out")
@@ -37,7 +37,9 @@ class Run:
     seed: int = flag(1, "seed of the weights, of dropout and of the order of examples")
     deterministic: bool = flag(False, "repeat a run bit for bit, at some cost in speed")
     on_bad_row: Literal["error", "skip"] = flag("error", "what to do with a row that cannot be read")
-    schedule: Schedule | None = flag(None, "what this process does (train_and_evaluate unless TF_CONFIG says otherwise)")
+    schedule: Schedule | None = flag(
+        None, "what this process does (train_and_evaluate unless TF_CONFIG says otherwise)"
+    )
 
 
 def check(run: Run) -> None:

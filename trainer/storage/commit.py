@@ -3,7 +3,7 @@
     with commit.staged(paths.join(job_dir, "checkpoints", "1000")) as folder:
         ...                                   # write files below `folder`, a local path
     newest = commit.committed(paths.join(job_dir, "checkpoints"))[-1]
-    commit.verify(newest)                     # raises Damaged, naming the file
+    commit.verify(newest)                     # raises DamagedError, naming the file
 
 The files come first, then `manifest.json` with size and crc32c of each, then the marker `COMMITTED` with the
 manifest's own crc32c, then one rename to the final name. Readers trust only what the marker covers, so a process may
@@ -22,12 +22,13 @@ import google_crc32c
 from trainer.errors import RunError
 from trainer.storage import paths
 
+
 MANIFEST = "manifest.json"
 MARKER = "COMMITTED"
 STAGING = ".tmp-"
 
 
-class Damaged(RunError):
+class DamagedError(RunError):
     """A committed folder no longer holds what its manifest says."""
 
 
@@ -68,16 +69,16 @@ def is_committed(folder: str) -> bool:
 
 
 def verify(folder: str) -> None:
-    """Read every file that the manifest names; raise `Damaged` at the first that is missing or differs."""
+    """Read every file that the manifest names; raise `DamagedError` at the first that is missing or differs."""
     manifest = _read(folder, MANIFEST)
     if _read(folder, MARKER).decode(errors="replace").strip() != _crc32c(manifest):
-        raise Damaged(f"{paths.join(folder, MANIFEST)}: checksum differs from the one in {MARKER}")
+        raise DamagedError(f"{paths.join(folder, MANIFEST)}: checksum differs from the one in {MARKER}")
     for name, entry in json.loads(manifest)["files"].items():
         content = _read(folder, name)
         if len(content) != entry["size"]:
-            raise Damaged(f"{paths.join(folder, name)}: {len(content)} bytes, expected {entry['size']}")
+            raise DamagedError(f"{paths.join(folder, name)}: {len(content)} bytes, expected {entry['size']}")
         if _crc32c(content) != entry["crc32c"]:
-            raise Damaged(f"{paths.join(folder, name)}: checksum differs from the one in {MANIFEST}")
+            raise DamagedError(f"{paths.join(folder, name)}: checksum differs from the one in {MANIFEST}")
 
 
 def retract(folder: str) -> None:
@@ -120,7 +121,7 @@ def _read(folder: str, name: str) -> bytes:
     try:
         return paths.read_bytes(paths.join(folder, name))
     except RunError as error:
-        raise Damaged(str(error)) from error
+        raise DamagedError(str(error)) from error
 
 
 def _crc32c(content: bytes) -> str:

@@ -11,10 +11,11 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from trainer.errors import RunError, UsageError
+
 
 GS = "gs://"
 
@@ -70,9 +71,12 @@ def size(path: str) -> int:
 def list_names(directory: str) -> list[str]:
     """The names inside a folder, sorted; empty when there is no such folder."""
     try:
-        return sorted(os.listdir(_local(directory)))
-    except FileNotFoundError:
-        return []
+        with _named(directory):
+            return sorted(os.listdir(_local(directory)))
+    except RunError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return []
+        raise
 
 
 def open_input(path: str) -> BinaryIO:
@@ -96,6 +100,7 @@ def write_bytes(path: str, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+                os.fchmod(handle, 0o666 & ~_umask())  # mkstemp makes it private; others may read what we write
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -134,8 +139,14 @@ def _local(path: str) -> str:
     return path
 
 
+def _umask() -> int:
+    mask = os.umask(0o022)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
 @contextlib.contextmanager
-def _named(path: str):
+def _named(path: str) -> Iterator[None]:
     """Turn the operating system's refusal into one line that names the path."""
     try:
         yield

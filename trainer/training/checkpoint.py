@@ -62,7 +62,7 @@ def restore_newest(directory: str, named: Mapping[str, tf.Variable]) -> Restored
     for folder in reversed(commit.committed(directory)):
         try:
             commit.verify(folder)
-        except commit.Damaged as damage:
+        except commit.DamagedError as damage:
             log.warning("checkpoint %s is damaged and skipped: %s", folder, damage)
             commit.retract(folder)
             continue

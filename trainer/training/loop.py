@@ -2,8 +2,8 @@
 
     outcome = Trainer(experiment, run, facts=facts).train_and_evaluate()
 
-A stop is the one cadence: save, evaluate, report, export, in that order. The steps to train are absolute, so the same call
-resumes, and a finished job trains no step but still has its evaluation and its exports made if they are missing.
+A stop is the one cadence: save, evaluate, report, export, in that order. The steps to train are absolute, so the same
+call resumes, and a finished job trains no step but still has its evaluation and its exports made if they are missing.
 """
 
 import logging
@@ -32,7 +32,7 @@ SECONDS_A_CALL = 1.0
 log = logging.getLogger("trainer.training")
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 -- not an error
     """The run was asked to end by a signal and has saved what it had."""
 
     def __init__(self, signal_number: int) -> None:
@@ -52,7 +52,7 @@ class Outcome:
 class Trainer:
     """The state of a run: model, input position, step, callbacks and journal.
 
-    `facts` is the content of `run.json`; `interrupted` returns the number of a signal that asks the run to end, or None.
+    `facts` is the content of `run.json`; `interrupted` returns the number of a signal that asks the run to end.
     """
 
     def __init__(

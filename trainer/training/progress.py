@@ -73,4 +73,5 @@ def stop_line(line: dict[str, Any]) -> None:
         shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         log.info("step %d  %s  (%s examples/s)", line["step"], shown, f"{line['examples_per_second']:,.0f}")
     else:
-        log.info("stop", extra={"fields": {"global_step": line["step"], **line}})
+        rest = {name: value for name, value in line.items() if name != "step"}
+        log.info("stop", extra={"fields": {"global_step": line["step"], **rest}})

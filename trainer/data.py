@@ -1,0 +1,61 @@
+"""Make the sample data of an experiment.
+
+python -m trainer.data babyweight --output data/babyweight --rows 37500
+python -m trainer.data mnist --output data/mnist --from downloads/mnist
+"""
+
+import argparse
+import sys
+
+from trainer.settings import command
+
+
+PROG = "trainer.data"
+
+
+def parser() -> argparse.ArgumentParser:
+    """A subcommand for each experiment that has sample data."""
+    top = argparse.ArgumentParser(prog=f"python -m {PROG}", description="Make the sample data of an experiment.")
+    experiments = top.add_subparsers(dest="experiment", required=True, metavar="{babyweight,mnist}")
+
+    babyweight = experiments.add_parser("babyweight", help="simulated US births, as CSV", allow_abbrev=False)
+    babyweight.set_defaults(make=make_babyweight)
+    babyweight.add_argument("--output", metavar="DIR", default="data/babyweight", help="folder (default %(default)s)")
+    babyweight.add_argument("--rows", metavar="N", type=int, help="births, 80 %% of them to train on (default 37500)")
+    babyweight.add_argument("--seed", metavar="N", type=int, help="the same seed gives the same bytes (default 1)")
+    babyweight.add_argument("--train-shards", metavar="N", type=int, help="training files (default 4)")
+    babyweight.add_argument("--eval-shards", metavar="N", type=int, help="evaluation files (default 2)")
+
+    mnist = experiments.add_parser("mnist", help="handwritten digits, as IDX", allow_abbrev=False)
+    mnist.set_defaults(make=make_mnist)
+    mnist.add_argument("--output", metavar="DIR", default="data/mnist", help="folder (default %(default)s)")
+    mnist.add_argument("--from", metavar="DIR", dest="source", help="IDX files to use (default: download them)")
+
+    for experiment in (babyweight, mnist):
+        command.add_arguments(experiment)
+    return top
+
+
+def make_babyweight(args: argparse.Namespace) -> dict[str, int]:
+    from trainer.samples import babyweight  # numpy, which `--help` does without
+
+    given = {name: getattr(args, name) for name in ("rows", "seed", "train_shards", "eval_shards")}
+    return babyweight.write(args.output, **{name: value for name, value in given.items() if value is not None})
+
+
+def make_mnist(args: argparse.Namespace) -> dict[str, int]:
+    from trainer.samples import mnist  # as above
+
+    return mnist.write(args.output, source=args.source)
+
+
+def main(argv: list[str]) -> int:
+    args = parser().parse_args(argv)
+    command.start_logging(args.verbosity)
+    counts = args.make(args)
+    command.log.info("wrote %s: %s", args.output, ", ".join(f"{count:,} {part}" for part, count in counts.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main, prog=PROG))

@@ -1,0 +1,1 @@
+"""Parts of models that Keras lacks and tf.estimator had."""
