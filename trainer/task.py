@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+import pyarrow
+
 import trainer
 from trainer.errors import UsageError
 from trainer.settings import command, flags
@@ -47,8 +49,6 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
 
         from trainer.training import loop
 
-    if run.deterministic:
-        tf.config.experimental.enable_op_determinism()
     facts = run_facts(name, run, config, tf.__version__)
     schedule = run.schedule or "train_and_evaluate"
     if schedule == "test":
@@ -158,6 +158,7 @@ def catch_signals() -> Callable[[], int | None]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, remember)
+    pyarrow.enable_signal_handlers(False)  # it would break off the reading of a file with an error of its own
     return lambda: received[0] if received else None
 
 

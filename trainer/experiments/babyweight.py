@@ -12,6 +12,7 @@ boundaries and the crossed embedding those of its version of January 2018.
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from trainer.errors import UsageError
 from trainer.experiment import Experiment, export_strategies
 from trainer.inputs.batches import EvalBatches, TrainBatches
 from trainer.inputs.source import open_source
@@ -46,10 +47,11 @@ SPEC = InputSpec(
     key="key",
 )  # fmt: skip
 MEAN_AND_DEVIATION = {"mother_age": (27.3, 6.1), "plurality": (1.03, 0.19), "gestation_weeks": (38.6, 2.5)}
+MEAN_POUNDS = 7.18
 BOUNDARIES = {"mother_age": tuple(range(15, 45)), "gestation_weeks": tuple(range(17, 47))}
 CROSS_BUCKETS = 20_000
 
-RUN = Run(train_batch_size=512, eval_batch_size=4096, num_epochs=20)
+RUN = Run(train_batch_size=512, eval_batch_size=4096, num_epochs=10)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Config:
 
 def build(config: Config, run: Run) -> Experiment:
     """The Experiment for these flags."""
+    if min(config.hidden_units) < 1 or config.embedding_size < 1:
+        raise UsageError("--hidden-units and --embedding-size: expected 1 or more")
     train = open_source(run.train_files, SPEC, on_bad_row=run.on_bad_row)
     evaluation = open_source(run.eval_files, SPEC, on_bad_row=run.on_bad_row)
     steps = train_steps(run, train.count_rows)
@@ -92,33 +96,47 @@ def build(config: Config, run: Run) -> Experiment:
 
 
 def model(config: Config, *, train_steps: int) -> Any:
-    """The compiled model: a linear part on what is one-hot, plus a deep part. Features (B, 1) each -> pounds (B, 1)."""
+    """The compiled model: a linear part on what is one-hot, plus a deep part. Features (B, 1) each -> pounds (B, 1).
+
+    The weights of words begin at zero, so that a word that no training row has does not move a prediction.
+    """
     import keras  # here and below: `--help` and a mistake in a flag are answered without TensorFlow
+    from keras import layers, ops
+
+    def of_words(units: int, name: str) -> Any:
+        # One-hot and a matrix, where an Embedding would gather and scatter: twice as fast at so few words.
+        return layers.Dense(units, use_bias=False, kernel_initializer="zeros", name=name)
 
     inputs = {f.name: keras.Input((1,), dtype=f.model_dtype, name=f.name) for f in SPEC.features}
-    vocabularies = {f.name: f.vocabulary for f in SPEC.features if f.vocabulary}
-    one_hot = {name: keras.ops.one_hot(inputs[name][:, 0], len(words)) for name, words in vocabularies.items()}
+    words = {f.name: ops.one_hot(inputs[f.name][:, 0], len(f.vocabulary)) for f in SPEC.features if f.vocabulary}
     scaled = {name: (inputs[name] - mean) / deviation for name, (mean, deviation) in MEAN_AND_DEVIATION.items()}
-    wide = [*one_hot.values(), scaled["plurality"]]
-    # One-hot and a matrix, where an Embedding would gather and scatter: twice as fast at so few words.
-    embedding = keras.layers.Dense(config.embedding_size, use_bias=False, name="deep_mother_race")
-    deep = [scaled["mother_age"], scaled["gestation_weeks"], embedding(one_hot["mother_race"])]
+    wide = [*words.values(), scaled["plurality"]]
+    deep = [scaled["mother_age"], scaled["gestation_weeks"]]
+    deep.append(of_words(config.embedding_size, "deep_mother_race")(words["mother_race"]))
     if config.features != "plain":
         ranges = {name: _range(inputs[name], boundaries) for name, boundaries in BOUNDARIES.items()}
-        buckets = [keras.ops.one_hot(ranges[name], len(BOUNDARIES[name]) + 1) for name in BOUNDARIES]
+        buckets = [ops.one_hot(ranges[name], len(BOUNDARIES[name]) + 1) for name in BOUNDARIES]
         wide += buckets
-        deep += [*buckets, *(one_hot[name] for name in one_hot if name != "mother_race"), scaled["plurality"]]
+        deep += [*buckets, scaled["plurality"]]
     if config.features == "crossed":
         from trainer.modeling.crossing import Crossing
 
-        ids = keras.ops.stack([inputs["is_male"][:, 0], _plurality(inputs["plurality"]), *ranges.values()], axis=1)
+        ids = ops.stack([inputs["is_male"][:, 0], _plurality(inputs["plurality"]), *ranges.values()], axis=1)
         cross = Crossing(CROSS_BUCKETS, name="deep_cross_id")(ids)
-        deep.append(keras.layers.Embedding(CROSS_BUCKETS, config.embedding_size, name="deep_cross")(cross))
-    hidden = keras.layers.Concatenate(name="deep_input")(deep)
+        deep.append(layers.Embedding(CROSS_BUCKETS, config.embedding_size, name="deep_cross")(cross))
+
+    if config.features != "plain":
+        deep += [words[name] for name in words if name != "mother_race"]
+    hidden = layers.Concatenate(name="deep_inputs")(deep)
+    kernel: Any = _zero_for_words(sum(words[name].shape[1] for name in words if name != "mother_race"))
     for i, units in enumerate(config.hidden_units, start=1):
-        hidden = keras.layers.Dense(units, activation="relu", name=f"deep_{i}")(hidden)
-    outputs = keras.layers.Dense(1, name="deep_outputs")(hidden)
-    outputs += keras.layers.Dense(1, name="wide_outputs")(keras.layers.Concatenate(name="wide_input")(wide))
+        first = i == 1 and config.features != "plain"
+        dense = layers.Dense(units, "relu", kernel_initializer=kernel if first else "glorot_uniform", name=f"deep_{i}")
+        hidden = dense(hidden)
+    outputs = layers.Dense(1, bias_initializer=keras.initializers.Constant(MEAN_POUNDS), name="deep_outputs")(hidden)
+    outputs += layers.Dense(1, kernel_initializer="zeros", name="wide_outputs")(
+        layers.Concatenate(name="wide_inputs")(wide)
+    )
     compiled = keras.Model(inputs, outputs, name="babyweight")
     compiled.compile(
         optimizer=_optimizer(config, train_steps, wide_columns=len(wide)),
@@ -127,6 +145,17 @@ def model(config: Config, *, train_steps: int) -> Any:
         jit_compile=True,
     )
     return compiled
+
+
+def _zero_for_words(rows: int) -> Any:
+    """An initializer of a kernel whose last rows, those of the words, begin at zero."""
+    import keras
+
+    def initialize(shape: tuple[int, ...], dtype: Any = None) -> Any:
+        kernel = keras.initializers.GlorotUniform()((shape[0] - rows, shape[1]), dtype)
+        return keras.ops.concatenate([kernel, keras.ops.zeros((rows, shape[1]), dtype)])
+
+    return initialize
 
 
 def _range(values: Any, boundaries: tuple[int, ...]) -> Any:

@@ -50,13 +50,16 @@ class Digits:
 
 
 def write(directory: str, *, source: str | None = None) -> dict[str, int]:
-    """Write the four files, the test labels last; how many digits went where. `source` is a folder of IDX files."""
+    """Write the four files from the best source; how many digits went where. `source` is a folder of IDX files."""
     if source is not None:
-        train, test = read(source)
-        paths.make_directory(directory)
-    else:
-        paths.make_directory(directory)
-        train, test = _public_or_bundled()
+        return write_digits(directory, *read(source))
+    paths.make_directory(directory)  # before the download, which would be in vain
+    return write_digits(directory, *_public_or_bundled())
+
+
+def write_digits(directory: str, train: Digits, test: Digits) -> dict[str, int]:
+    """Write these digits as the four files, the test labels last; how many went where."""
+    paths.make_directory(directory)
     for names, digits in ((TRAIN, train), (TEST, test)):
         for name, array in zip(names, (digits.images, digits.labels), strict=True):
             paths.write_bytes(paths.join(directory, f"{name}.gz"), gzip.compress(encode(array), 6, mtime=0))

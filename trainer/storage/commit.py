@@ -25,7 +25,6 @@ from trainer.storage import paths
 
 MANIFEST = "manifest.json"
 MARKER = "COMMITTED"
-STAGING = ".tmp-"
 
 
 class DamagedError(RunError):
@@ -40,9 +39,10 @@ def staged(destination: str) -> Iterator[str]:
     before stays.
     """
     parent = paths.parent(destination)
-    paths.make_directory(parent)
-    folder = tempfile.mkdtemp(prefix=STAGING, dir=parent)
+    folder = None
     try:
+        os.makedirs(parent, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=paths.TEMPORARY, dir=parent)
         os.chmod(folder, 0o755)  # mkdtemp makes it private; a server that runs as another user reads exports
         yield folder
         _seal(folder)
@@ -53,7 +53,8 @@ def staged(destination: str) -> Iterator[str]:
     except OSError as error:
         raise RunError(f"{destination}: cannot be written: {(error.strerror or str(error)).lower()}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def committed(directory: str) -> list[str]:
@@ -83,21 +84,20 @@ def verify(folder: str) -> None:
 
 def retract(folder: str) -> None:
     """Take the marker away: readers no longer trust the folder, its files stay to be looked at."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(paths.join(folder, MARKER))
+    paths.remove(paths.join(folder, MARKER))
 
 
 def remove(folder: str) -> None:
     """Remove a committed folder, its marker first, so that no reader takes the rest for whole."""
     retract(folder)
-    paths.remove_tree(folder)
+    paths.remove(folder)
 
 
 def remove_staging(directory: str) -> None:
     """Remove what killed writers left; only the one writer of `directory` may call it."""
     for name in paths.list_names(directory):
-        if name.startswith(STAGING):
-            paths.remove_tree(paths.join(directory, name))
+        if name.startswith(paths.TEMPORARY):
+            paths.remove(paths.join(directory, name))
 
 
 def _seal(folder: str) -> None:

@@ -18,6 +18,7 @@ from trainer.errors import RunError, UsageError
 
 
 GS = "gs://"
+TEMPORARY = ".tmp-"  # how the names of files and folders begin that are not whole yet
 
 
 def join(directory: str, *names: str) -> str:
@@ -96,7 +97,7 @@ def write_bytes(path: str, content: bytes) -> None:
     with _named(path):
         directory = parent(_local(path))
         os.makedirs(directory, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=directory)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=directory)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -122,15 +123,18 @@ def make_directory(directory: str) -> None:
     """Make a folder and its parents, and prove that it can be written to."""
     with _named(directory):
         os.makedirs(_local(directory), exist_ok=True)
-        handle, probe = tempfile.mkstemp(prefix=".tmp-", dir=directory)
+        handle, probe = tempfile.mkstemp(prefix=TEMPORARY, dir=directory)
         os.close(handle)
         os.unlink(probe)
 
 
-def remove_tree(directory: str) -> None:
-    """Remove a folder and all in it; one that is already gone is fine."""
-    with _named(directory), contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(_local(directory))
+def remove(path: str) -> None:
+    """Remove a file, or a folder and all in it; one that is already gone is fine."""
+    with _named(path), contextlib.suppress(FileNotFoundError):
+        if os.path.isdir(_local(path)):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
 
 
 def _local(path: str) -> str:

@@ -75,12 +75,15 @@ def restore_newest(directory: str, named: Mapping[str, tf.Variable]) -> Restored
 
 
 def _write_variables(prefix: str, named: Mapping[str, tf.Variable]) -> None:
-    tf.raw_ops.SaveV2(
-        prefix=prefix,
-        tensor_names=list(named),
-        shape_and_slices=[""] * len(named),
-        tensors=[variable.read_value() for variable in named.values()],
-    )
+    try:
+        tf.raw_ops.SaveV2(
+            prefix=prefix,
+            tensor_names=list(named),
+            shape_and_slices=[""] * len(named),
+            tensors=[variable.read_value() for variable in named.values()],
+        )
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error  # a full disk, mostly; `staged` says which folder
 
 
 def _check_match(folder: str, named: Mapping[str, tf.Variable], saved: Mapping[str, list[int]]) -> None:

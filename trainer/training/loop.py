@@ -122,6 +122,9 @@ class Trainer:
         for strategy in self.experiment.export_strategies:
             commit.remove_staging(strategies.folder_of(self.run.job_dir, strategy))
         self.model = state.build_model(self.experiment.model_fn, seed=self.run.seed)
+        if self.run.deterministic:
+            # After `compile`: Keras takes jit_compile back under this switch, but XLA's programs repeat themselves.
+            tf.config.experimental.enable_op_determinism()
         self.train_input = _train_input(self.experiment.train_input_fn(Shard()))
         self.eval_input = _eval_input(self.experiment.eval_input_fn(Shard()))
         zeros = self.train_input.zeros()

@@ -30,11 +30,11 @@ class Steps:
     def __init__(self, model: keras.Model, zeros: Any) -> None:
         self.room = room_for(sum(array.nbytes for array in tf.nest.flatten(zeros)))
         self._fill = model.jit_compile is True
-        train_spec = _spec(zeros, self.room if self._fill else None)
-        self._train = tf.function(_train_loop(model), jit_compile=self._fill, input_signature=[train_spec, STEPS])
-        # Any number of rows, so that a short last batch is the same function; not worth XLA's time to compile.
-        test_spec = tf.nest.map_structure(lambda s: tf.TensorSpec([None, None, *s.shape[2:]], s.dtype), train_spec)
-        self._test = tf.function(_test_loop(model), jit_compile=False, input_signature=[test_spec, STEPS])
+        # Any number of steps and rows, so that a short last batch is the same function.
+        data = tf.nest.map_structure(lambda array: tf.TensorSpec([None, None, *array.shape[1:]], array.dtype), zeros)
+        self._train = tf.function(_train_loop(model), jit_compile=self._fill, input_signature=[data, STEPS])
+        # A pass over the evaluation data is over before XLA would have compiled it.
+        self._test = tf.function(_test_loop(model), jit_compile=False, input_signature=[data, STEPS])
 
     def train(self, batches: Batches) -> int:
         """Run `batches.steps` train steps; return the first whose loss was not finite, or -1."""
@@ -74,10 +74,6 @@ def _test_loop(model: keras.Model) -> Any:
 
 def _at(data: Any, i: Any) -> Any:
     return tf.nest.map_structure(lambda values: values[i], data)
-
-
-def _spec(zeros: Any, steps: int | None) -> Any:
-    return tf.nest.map_structure(lambda array: tf.TensorSpec([steps, *array.shape], array.dtype), zeros)
 
 
 def _filled(batches: Batches, room: int) -> Any:

@@ -1,0 +1,55 @@
+# Every command a person runs. `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= jobs
+RUN = $(VENV)/bin/python -m
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-all check babyweight mnist predict bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: babyweight mnist  ## set up, make sample data, train babyweight and MNIST, predict with both
+	@echo
+	@echo "SavedModels: $$(ls -d $(JOBS)/*/export/*/*/ | tr '\n' ' ')"
+
+test: $(VENV)/dev check  ## set up, run every check and test
+	$(RUN) pytest
+
+test-all: $(VENV)/dev check  ## the slow proofs too
+	$(RUN) pytest -m ""
+
+check: $(VENV)/dev  ## format, lint and types
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+babyweight: $(VENV)/installed  ## train babyweight on sample data
+	$(RUN) trainer.task --experiment babyweight --job-dir $(JOBS)/babyweight
+	@echo "A prediction, in pounds:"
+	@$(RUN) trainer.predict --model-dir $(JOBS)/babyweight --json-instances docs/examples/babyweight.json --format table
+
+mnist: $(VENV)/installed  ## train MNIST: the whole data set where there is a network, 5,000 digits else
+	$(RUN) trainer.task --experiment mnist --job-dir $(JOBS)/mnist
+	@echo "A prediction, for the image of a seven:"
+	@$(RUN) trainer.predict --model-dir $(JOBS)/mnist --json-instances docs/examples/mnist.json --format table
+
+bench: $(VENV)/dev  ## our speed beside the peers', in one run
+	$(RUN) benchmarks.run
+
+clean:  ## remove the environment, the sample data and the jobs
+	rm -rf $(VENV) $(JOBS) build dist *.egg-info data/babyweight data/mnist
+
+$(VENV)/installed: setup.py
+	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) is not installed; Python 3.10 to 3.12 is needed"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || { \
+		echo "make: $$($(PYTHON) --version) does not do; run it with PYTHON=python3.12, or any of 3.10 to 3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/dev: $(VENV)/installed
+	$(RUN) pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
