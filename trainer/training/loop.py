@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.errors import RunError, UsageError
@@ -91,7 +92,7 @@ class Trainer:
                 raise UsageError(f"{self.checkpoints}: no checkpoint to evaluate; expected a job dir that was trained")
             metrics = self._evaluation()
             log.info("evaluation", extra={"fields": {"global_step": self.step, **metrics}})
-            self._export(Evaluation(self.step, metrics))
+            self._export(Evaluation(self.step, metrics), final=self.step >= self.train_steps)
             return Outcome(self.step, metrics, self._newest_exports())
         finally:
             self.journal.close()
@@ -109,8 +110,7 @@ class Trainer:
             elif self.step >= self.train_steps:
                 self._stop(evaluate=evaluate)
             self._train(evaluate=evaluate)
-            line = self.journal.last() or {}
-            metrics = {name: value for name, value in line.items() if name in self._metric_names()}
+            metrics = self._finish(evaluate=evaluate)
             return Outcome(self.step, metrics, self._newest_exports())
         finally:
             self.journal.close()
@@ -139,7 +139,7 @@ class Trainer:
         if restored:
             self.step = restored.step
             self.train_input.restore(restored.folder, restored.facts["input"])
-            callbacks.restore(self.callbacks, restored.facts["callbacks"])
+            callbacks.restore(self.callbacks, restored.folder, restored.facts["callbacks"])
         self.journal.forget_after(self.step)
         return restored
 
@@ -155,7 +155,6 @@ class Trainer:
                     self._stop(evaluate=evaluate, examples_per_second=examples_per_second)
         finally:
             bar.close()
-        self.callbacks.on_train_end()
 
     def _train_until(self, stop: int, bar: progress.Progress) -> float | None:
         """Train until a step, or until the time for a stop has come; return the examples per second.
@@ -203,11 +202,24 @@ class Trainer:
             line = {"step": self.step, **metrics, **train, **speed}
             self.journal.add(line)
             progress.stop_line(line)
-        metrics = {name: line[name] for name in self._metric_names() if name in line}
+        metrics = self._metrics_of(line)
         validation = {f"val_{name}": value for name, value in metrics.items()}
         self.callbacks.on_epoch_end(len(self.journal.lines) - 1, {**facts["train"], **validation})
         if evaluate:
-            self._export(Evaluation(self.step, metrics))
+            self._export(Evaluation(self.step, metrics), final=False)
+
+    def _finish(self, *, evaluate: bool) -> dict[str, float]:
+        """What follows the last stop: the final export, of the weights that the callbacks leave."""
+        before = self.model.get_weights() if self.callbacks.callbacks else []
+        self.callbacks.on_train_end()
+        metrics = self._metrics_of(self.journal.last() or {})
+        if not evaluate:
+            return metrics
+        after = self.model.get_weights() if before else []
+        if any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
+            metrics = self._evaluation()  # as EarlyStopping's restore_best_weights does it
+        self._export(Evaluation(self.step, metrics), final=True)
+        return metrics
 
     # The parts of a stop.
 
@@ -219,7 +231,7 @@ class Trainer:
                 "train": train_logs,
                 "examples_per_second": examples_per_second,
                 "input": self.train_input.save(folder),
-                "callbacks": callbacks.save(self.callbacks),
+                "callbacks": callbacks.save(self.callbacks, folder),
             }
 
         checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=self.run.keep_checkpoint_max)
@@ -244,7 +256,7 @@ class Trainer:
         self.model.reset_metrics()
         return metrics
 
-    def _export(self, evaluation: Evaluation) -> None:
+    def _export(self, evaluation: Evaluation, *, final: bool) -> None:
         metric = self.experiment.metric
         if metric not in evaluation.metrics:
             raise UsageError(
@@ -262,7 +274,6 @@ class Trainer:
                 evaluation=evaluation,
             )
 
-        final = self.step >= self.train_steps or self.model.stop_training
         for folder in strategies.export_due(
             self.run.job_dir, self.experiment, evaluation, final=final, now=time.time(), write=write
         ):
@@ -279,8 +290,8 @@ class Trainer:
     def _logs(self) -> dict[str, float]:
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
 
-    def _metric_names(self) -> list[str]:
-        return list(self.model.get_metrics_result())
+    def _metrics_of(self, line: Mapping[str, Any]) -> dict[str, float]:
+        return {name: line[name] for name in self.model.get_metrics_result() if name in line}
 
     def _newest_exports(self) -> tuple[str, ...]:
         folders = [strategies.exports(self.run.job_dir, s)[-1:] for s in self.experiment.export_strategies]

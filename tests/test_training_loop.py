@@ -1,0 +1,368 @@
+"""The run of an experiment: stops, resume, callbacks, and what it leaves on disk. One small model, in process."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.errors import RunError, UsageError
+from trainer.experiment import Experiment, export_strategies
+from trainer.inputs.batches import EvalBatches, TrainBatches
+from trainer.inputs.source import open_source
+from trainer.inputs.spec import InputSpec, number
+from trainer.inputs.tensors import serving_input
+from trainer.settings.run import Run
+from trainer.storage import commit
+from trainer.training.loop import Interrupted, Trainer
+
+
+SPEC = InputSpec(features=(number("x"),), label=number("y"))
+ROWS = 64
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory):
+    path = tmp_path_factory.mktemp("csv") / "rows.csv"
+    x = np.random.default_rng(5).normal(size=ROWS)
+    path.write_text("".join(f"{value:.6f},{2 * value + 1:.6f}\n" for value in x))
+    return str(path)
+
+
+def linear(learning_rate=0.05, *, units=1, optimizer=None, cls=keras.Model):
+    inputs = {"x": keras.Input((1,), name="x")}
+    hidden = keras.layers.Dense(units, name="hidden")(inputs["x"]) if units > 1 else inputs["x"]
+    model = cls(inputs, keras.layers.Dense(1, name="out")(hidden))
+    model.compile(optimizer or keras.optimizers.SGD(learning_rate), loss="mse", metrics=["mae"], jit_compile=False)
+    return model
+
+
+def make(job_dir, csv, *, model_fn=linear, callbacks=tuple, metric="loss", interrupted=lambda: None, **settings):
+    defaults = {"train_steps": 40, "eval_every": 10, "train_batch_size": 8, "eval_batch_size": 24}
+    run = Run(job_dir=str(job_dir), export_strategy=("final",), **{**defaults, **settings})
+    source = open_source((csv,), SPEC)
+    experiment = Experiment(
+        model_fn=model_fn,
+        train_input_fn=lambda shard: TrainBatches(source, batch_size=run.train_batch_size, seed=run.seed),
+        eval_input_fn=lambda shard: EvalBatches(source, batch_size=run.eval_batch_size),
+        serving_input_fn=lambda: serving_input(SPEC),
+        predictions_fn=lambda outputs: {"y": outputs[:, 0]},
+        train_steps=run.train_steps,
+        metric=metric,
+        export_strategies=export_strategies(run),
+        callbacks=callbacks,
+    )
+    return Trainer(experiment, run, facts={}, interrupted=interrupted)
+
+
+def steps_saved(job_dir):
+    return [int(Path(folder).name) for folder in commit.committed(str(job_dir / "checkpoints"))]
+
+
+def lines(job_dir):
+    return [json.loads(line) for line in (job_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def events(folder):
+    found = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                if value.tensor.dtype == tf.string.as_datatype_enum:
+                    continue  # the graph, as text
+                found.setdefault(value.tag, []).append((event.step, float(tf.make_ndarray(value.tensor))))
+    return found
+
+
+def test_a_run_stops_evaluates_and_exports_and_learns(tmp_path, csv):
+    outcome = make(tmp_path, csv).train_and_evaluate()
+    assert outcome.global_step == 40
+    assert [line["step"] for line in lines(tmp_path)] == [10, 20, 30, 40]
+    assert outcome.metrics["loss"] < 0.1 < lines(tmp_path)[0]["loss"]
+    assert outcome.metrics == {"loss": lines(tmp_path)[-1]["loss"], "mae": lines(tmp_path)[-1]["mae"]}
+    assert list(outcome.exports) == [str(path) for path in (tmp_path / "export/final").iterdir()]
+
+
+def test_a_finished_job_trains_no_step_and_ends_the_same(tmp_path, csv):
+    first = make(tmp_path, csv).train_and_evaluate()
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    again = make(tmp_path, csv).train_and_evaluate()
+    assert again == first
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    assert len(list((tmp_path / "export/final").iterdir())) == 1
+
+
+def test_a_finished_job_that_lost_its_export_and_evaluation_makes_them_again(tmp_path, csv):
+    first = make(tmp_path, csv).train_and_evaluate()
+    commit.remove(first.exports[0])
+    (tmp_path / "metrics.jsonl").unlink()
+    again = make(tmp_path, csv).train_and_evaluate()
+    assert again.metrics == first.metrics
+    assert commit.is_committed(again.exports[0])
+
+
+def test_more_steps_go_on_from_the_last_one(tmp_path, csv):
+    make(tmp_path / "split", csv, train_steps=20).train_and_evaluate()
+    split = make(tmp_path / "split", csv, train_steps=40).train_and_evaluate()
+    whole = make(tmp_path / "whole", csv, train_steps=40).train_and_evaluate()
+    assert split.metrics == whole.metrics
+    assert [line["step"] for line in lines(tmp_path / "split")] == [10, 20, 30, 40]
+
+
+def test_no_steps_at_all_still_evaluates_and_exports(tmp_path, csv):
+    outcome = make(tmp_path, csv, train_steps=0).train_and_evaluate()
+    assert outcome.global_step == 0
+    assert math.isfinite(outcome.metrics["loss"])
+    assert len(outcome.exports) == 1
+
+
+def test_evaluation_counts_every_example_once(tmp_path, csv):
+    trainer = make(tmp_path, csv, train_steps=0)
+    outcome = trainer.train_and_evaluate()
+    x, y = np.loadtxt(csv, delimiter=",").T
+    predicted = trainer.model.predict({"x": x[:, None]}, verbose=0)[:, 0]
+    np.testing.assert_allclose(outcome.metrics["mae"], np.abs(predicted - y).mean(), rtol=1e-5)
+    np.testing.assert_allclose(outcome.metrics["loss"], np.square(predicted - y).mean(), rtol=1e-5)
+
+
+def test_eval_steps_takes_only_the_first_batches(tmp_path, csv):
+    trainer = make(tmp_path, csv, train_steps=0, eval_steps=2)
+    outcome = trainer.train_and_evaluate()
+    x, y = np.loadtxt(csv, delimiter=",").T[:, : 2 * 24]
+    predicted = trainer.model.predict({"x": x[:, None]}, verbose=0)[:, 0]
+    np.testing.assert_allclose(outcome.metrics["mae"], np.abs(predicted - y).mean(), rtol=1e-5)
+
+
+def test_training_metrics_are_of_the_steps_since_the_last_stop(tmp_path, csv):
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((epoch, logs))
+
+    make(tmp_path, csv, callbacks=lambda: [Watch()]).train_and_evaluate()
+    assert [epoch for epoch, _ in seen] == [0, 1, 2, 3]
+    losses = [logs["loss"] for _, logs in seen]
+    assert losses == sorted(losses, reverse=True)
+    assert [line["train_loss"] for line in lines(tmp_path)] == losses
+    assert [line["loss"] for line in lines(tmp_path)] == [logs["val_loss"] for _, logs in seen]
+
+
+def test_only_the_newest_checkpoints_are_kept_and_tensorflow_reads_them(tmp_path, csv):
+    make(tmp_path, csv, keep_checkpoint_max=2).train_and_evaluate()
+    assert steps_saved(tmp_path) == [30, 40]
+    reader = tf.train.load_checkpoint(str(tmp_path / "checkpoints/40"))
+    assert reader.get_tensor("model/out/kernel").shape == (1, 1)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "file missing", "manifest cut"])
+def test_a_damaged_newest_checkpoint_is_skipped_by_name(damage, tmp_path, csv, caplog):
+    whole = make(tmp_path, csv).train_and_evaluate()
+    newest = tmp_path / "checkpoints/40"
+    data = newest / "variables.data-00000-of-00001"
+    if damage == "truncated":
+        data.write_bytes(data.read_bytes()[:-1])
+    elif damage == "bit flipped":
+        content = bytearray(data.read_bytes())
+        content[3] ^= 1
+        data.write_bytes(content)
+    elif damage == "file missing":
+        data.unlink()
+    else:
+        (newest / "manifest.json").write_bytes((newest / "manifest.json").read_bytes()[:-3])
+    again = make(tmp_path, csv).train_and_evaluate()
+    assert str(newest) in caplog.text
+    assert "damaged" in caplog.text
+    assert again.metrics == whole.metrics
+    assert steps_saved(tmp_path)[-1] == 40
+    commit.verify(str(newest))
+
+
+def test_another_architecture_in_the_same_job_dir_is_refused_naming_the_variables(tmp_path, csv):
+    make(tmp_path, csv).train_and_evaluate()
+    with pytest.raises(UsageError, match=r"model/hidden/kernel is not in the checkpoint.*--job-dir"):
+        make(tmp_path, csv, model_fn=lambda: linear(units=3)).train_and_evaluate()
+    make(tmp_path / "wide", csv, model_fn=lambda: linear(units=3)).train_and_evaluate()
+    with pytest.raises(UsageError, match=r"model/hidden/kernel has shape \[1, 3\] in the checkpoint and \[1, 5\]"):
+        make(tmp_path / "wide", csv, model_fn=lambda: linear(units=5)).train_and_evaluate()
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_leaves_the_checkpoints(tmp_path, csv):
+    make(tmp_path, csv, train_steps=20).train_and_evaluate()
+    before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()}
+    # The checkpoint has the rate as a number of its own, so that only a schedule can change it.
+    bad = keras.optimizers.schedules.PiecewiseConstantDecay([24], [0.05, 1e30])
+    make(tmp_path / "bad", csv, train_steps=20, model_fn=lambda: linear(bad)).train_and_evaluate()
+    kept = {path: path.read_bytes() for path in (tmp_path / "bad/checkpoints").rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"step 2[5-7]: the loss is not a finite number"):
+        make(tmp_path / "bad", csv, model_fn=lambda: linear(bad)).train_and_evaluate()
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_terminate_on_nan_ends_the_run_at_the_newest_checkpoint(tmp_path, csv, caplog):
+    bad = keras.optimizers.schedules.PiecewiseConstantDecay([24], [0.05, 1e30])
+    outcome = make(
+        tmp_path, csv, model_fn=lambda: linear(bad), callbacks=lambda: [keras.callbacks.TerminateOnNaN()]
+    ).train_and_evaluate()
+    assert outcome.global_step == 20
+    assert "not a finite number" in caplog.text
+    assert len(outcome.exports) == 1
+
+
+def test_early_stopping_ends_the_run_and_a_second_run_keeps_to_it(tmp_path, csv):
+    def callbacks():
+        return [keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=100.0)]
+
+    first = make(tmp_path, csv, callbacks=callbacks).train_and_evaluate()
+    assert first.global_step == 30
+    assert len(first.exports) == 1
+    assert make(tmp_path, csv, callbacks=callbacks).train_and_evaluate() == first
+
+
+def test_the_patience_of_early_stopping_survives_a_restart(tmp_path, csv):
+    def callbacks():
+        return [keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=100.0)]
+
+    assert make(tmp_path, csv, callbacks=callbacks, train_steps=20).train_and_evaluate().global_step == 20
+    assert make(tmp_path, csv, callbacks=callbacks).train_and_evaluate().global_step == 30
+
+
+def test_early_stopping_gives_back_the_best_weights_even_after_a_restart(tmp_path, csv):
+    def callbacks():
+        return [keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True)]
+
+    worse = keras.optimizers.schedules.PiecewiseConstantDecay([20], [0.05, -0.05])
+    best = make(tmp_path, csv, train_steps=20, model_fn=lambda: linear(worse)).train_and_evaluate()
+    make(
+        tmp_path / "cut", csv, train_steps=30, model_fn=lambda: linear(worse), callbacks=callbacks
+    ).train_and_evaluate()
+    cut = make(tmp_path / "cut", csv, model_fn=lambda: linear(worse), callbacks=callbacks).train_and_evaluate()
+    assert lines(tmp_path / "cut")[-1]["loss"] > best.metrics["loss"]
+    assert cut.metrics == best.metrics
+
+
+def test_reduce_lr_on_plateau_changes_the_rate_and_a_restart_keeps_it(tmp_path, csv):
+    def callbacks():
+        return [keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=1, min_delta=100.0)]
+
+    whole = make(tmp_path / "whole", csv, callbacks=callbacks)
+    outcome = whole.train_and_evaluate()
+    assert float(whole.model.optimizer.learning_rate) == pytest.approx(0.05 / 8)
+    make(tmp_path / "split", csv, callbacks=callbacks, train_steps=20).train_and_evaluate()
+    split = make(tmp_path / "split", csv, callbacks=callbacks)
+    assert split.train_and_evaluate().metrics == outcome.metrics
+    assert float(split.model.optimizer.learning_rate) == pytest.approx(0.05 / 8)
+
+
+def test_the_tensorboard_callback_writes_its_scalars(tmp_path, csv):
+    board = tmp_path / "board"
+    make(tmp_path, csv, callbacks=lambda: [keras.callbacks.TensorBoard(str(board))]).train_and_evaluate()
+    assert len(events(board / "train")["epoch_loss"]) == 4
+    assert len(events(board / "validation")["epoch_loss"]) == 4
+
+
+def test_event_files_of_training_and_evaluation_are_apart(tmp_path, csv):
+    make(tmp_path, csv).train_and_evaluate()
+    stops = lines(tmp_path)
+    assert [step for step, _ in events(tmp_path)["loss"]] == [10, 20, 30, 40]
+    assert events(tmp_path)["loss"][0][1] == pytest.approx(stops[0]["train_loss"])
+    assert events(tmp_path / "eval")["loss"][0][1] == pytest.approx(stops[0]["loss"])
+    assert "examples_per_second" in events(tmp_path)
+
+
+def test_a_learning_rate_schedule_is_followed_across_a_restart(tmp_path, csv):
+    def model():
+        return linear(optimizer=keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.05, 40)))
+
+    make(tmp_path, csv, model_fn=model, train_steps=20).train_and_evaluate()
+    trainer = make(tmp_path, csv, model_fn=model)
+    trainer.train_and_evaluate()
+    assert int(trainer.model.optimizer.iterations) == 40
+    assert float(trainer.model.optimizer.learning_rate) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_model_with_its_own_train_step_is_trained_by_it(tmp_path, csv):
+    class Halved(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            return super().train_step((x, y / 2))
+
+    trainer = make(tmp_path, csv, model_fn=lambda: linear(0.1, cls=Halved), train_steps=200)
+    trainer.train_and_evaluate()
+    kernel, bias = trainer.model.layers[-1].get_weights()
+    assert float(kernel[0, 0]) == pytest.approx(1.0, abs=0.01)
+    assert float(bias[0]) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_line_cut_short_by_a_kill_is_written_anew(tmp_path, csv):
+    whole = make(tmp_path, csv).train_and_evaluate()
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert make(tmp_path, csv).train_and_evaluate().metrics == whole.metrics
+    assert [line["step"] for line in lines(tmp_path)] == [10, 20, 30, 40]
+
+
+def test_an_interrupted_run_saves_between_stops_and_resumes_to_the_same_end(tmp_path, csv):
+    asked = iter([None, None, 15])
+    with pytest.raises(Interrupted) as interruption:
+        make(tmp_path / "cut", csv, interrupted=lambda: next(asked)).train_and_evaluate()
+    assert interruption.value.exit_code == 143
+    assert 0 < steps_saved(tmp_path / "cut")[-1] < 40
+    resumed = make(tmp_path / "cut", csv).train_and_evaluate()
+    assert resumed.metrics == make(tmp_path / "whole", csv).train_and_evaluate().metrics
+    cut, whole = ([line["train_loss"] for line in lines(tmp_path / name)] for name in ("cut", "whole"))
+    assert cut == whole
+
+
+def test_the_schedule_train_saves_but_does_not_evaluate_or_export(tmp_path, csv):
+    outcome = make(tmp_path, csv).train()
+    assert outcome.global_step == 40
+    assert outcome.metrics == {}
+    assert outcome.exports == ()
+    assert steps_saved(tmp_path) == [10, 20, 30, 40]
+
+
+def test_the_schedule_evaluate_needs_a_checkpoint_and_uses_the_newest(tmp_path, csv):
+    with pytest.raises(UsageError, match="no checkpoint to evaluate"):
+        make(tmp_path, csv).evaluate()
+    trained = make(tmp_path, csv).train_and_evaluate()
+    assert make(tmp_path, csv).evaluate().metrics == trained.metrics
+
+
+def test_a_metric_that_the_evaluation_lacks_is_named(tmp_path, csv):
+    with pytest.raises(UsageError, match="metric 'auc' is not among the evaluation's: loss, mae"):
+        make(tmp_path, csv, metric="auc").train_and_evaluate()
+
+
+def test_a_model_that_is_not_compiled_is_refused(tmp_path, csv):
+    with pytest.raises(UsageError, match=r"not compiled; call model\.compile"):
+        make(tmp_path, csv, model_fn=lambda: keras.Sequential([keras.layers.Dense(1)])).train_and_evaluate()
+
+
+def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(tmp_path, csv):
+    runs = [make(tmp_path / str(i), csv, seed=seed).train_and_evaluate().metrics for i, seed in enumerate((1, 1, 2))]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_stops_by_time_come_at_the_end_of_a_call(tmp_path, csv):
+    make(tmp_path, csv, eval_every=None, eval_every_secs=1e-6, train_steps=30).train_and_evaluate()
+    steps = [line["step"] for line in lines(tmp_path)]
+    assert steps[-1] == 30
+    assert len(steps) > 1
+
+
+def test_without_a_cadence_there_are_ten_stops(tmp_path, csv):
+    make(tmp_path, csv, eval_every=None, train_steps=95).train_and_evaluate()
+    assert [line["step"] for line in lines(tmp_path)] == [*range(10, 100, 10), 95]
+
+
+def test_the_facts_of_a_run_are_in_run_json(tmp_path, csv):
+    trainer = make(tmp_path, csv, train_steps=0)
+    trainer.facts = {"seed": 1, "flags": dataclasses.asdict(trainer.run)}
+    trainer.train_and_evaluate()
+    assert json.loads((tmp_path / "run.json").read_text())["flags"]["train_steps"] == 0
