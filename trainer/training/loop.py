@@ -70,6 +70,7 @@ class Trainer:
         self.facts = facts
         self.interrupted = interrupted
         self.step = 0
+        self.steps_a_call: int | None = None  # None until the train function is compiled
         self.checkpoints = paths.join(run.job_dir, "checkpoints")
         self.journal = Journal(run.job_dir)
 
@@ -161,12 +162,12 @@ class Trainer:
 
         None means that the loss is no finite number and that a callback wants the run to end there.
         """
-        began, first = time.monotonic(), self.step
+        began = clocked = time.monotonic()
+        first, rate = self.step, 0.0
         seconds = self.run.eval_every_secs or (float("inf") if self.run.eval_every else SECONDS_A_STOP)
-        steps_a_call, rate = 1, 0.0
         while self.step < stop:
             called = time.monotonic()
-            size = min(steps_a_call, stop - self.step)
+            size = min(self.steps_a_call or 1, stop - self.step)
             for batches in self.train_input.take(size):
                 first_bad = self.steps.train(batches)
                 self.step += batches.steps
@@ -174,10 +175,12 @@ class Trainer:
                     self._check_bad_loss(self.step - batches.steps + first_bad + 1)
                     return None
             now = time.monotonic()
-            rate = (self.step - first) * self.run.train_batch_size / (now - began)
-            # The first call compiles, so its time says nothing; later ones should last about a second at most.
-            fitting = int(size * SECONDS_A_CALL / max(now - called, 1e-6))
-            steps_a_call = self.steps.room if size == 1 else max(1, min(self.steps.room, fitting))
+            rate = (self.step - first) * self.run.train_batch_size / (now - clocked)
+            if self.steps_a_call is None:  # this call compiled, so its time says nothing of those to come
+                self.steps_a_call, clocked, first = 1, now, self.step
+            else:
+                fitting = int(size * SECONDS_A_CALL / max(now - called, 1e-6))
+                self.steps_a_call = max(1, min(self.steps.room, fitting))
             bar.update(self.step, rate, now)
             if self.callbacks.callbacks:
                 self.callbacks.on_train_batch_end(self.step - 1, self._logs())

@@ -53,23 +53,36 @@ def room_for(batch_bytes: int) -> int:
 
 def _train_loop(model: keras.Model) -> Any:
     def train(data: Any, steps: Any) -> Any:
-        first_bad = tf.constant(-1)
-        for i in tf.range(steps):
+        def body(i: Any, first_bad: Any) -> tuple[Any, Any]:
             logs = model.train_step(_at(data, i))
             # The running mean of the loss turns to NaN or infinity at the very step that brings one.
             bad = tf.logical_not(tf.math.is_finite(logs["loss"])) if "loss" in logs else tf.constant(False)
-            first_bad = tf.where(bad & (first_bad < 0), i, first_bad)
-        return first_bad
+            return i + 1, tf.where(bad & (first_bad < 0), i, first_bad)
+
+        return _repeat(body, steps, -1)
 
     return train
 
 
 def _test_loop(model: keras.Model) -> Any:
-    def test(data: Any, steps: Any) -> None:
-        for i in tf.range(steps):
+    def test(data: Any, steps: Any) -> Any:
+        def body(i: Any, done: Any) -> tuple[Any, Any]:
             model.test_step(_at(data, i))
+            return i + 1, done + 1
+
+        return _repeat(body, steps, 0)
 
     return test
+
+
+def _repeat(body: Any, steps: Any, carried: int) -> Any:
+    """Call `body(i, carried)` for each step; return what is carried.
+
+    Not `for i in tf.range(steps)`: that bounds the loop by `steps`, which XLA then takes for a constant and compiles
+    anew for every number of steps.
+    """
+    _, carried = tf.while_loop(lambda i, _: i < steps, body, [tf.constant(0), tf.constant(carried)])
+    return carried
 
 
 def _at(data: Any, i: Any) -> Any:

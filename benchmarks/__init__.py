@@ -1,0 +1,1 @@
+"""Our speed and quality beside the peers', in one run: `make bench`."""

@@ -1,0 +1,220 @@
+"""Every figure that the README states, measured in one run.
+
+    python -m benchmarks.run                 # all of it, about half an hour on two cores
+    python -m benchmarks.run speed rmse      # some of it
+
+Sides are measured in turns (A B A B), each in a process of its own; medians and ratios are printed as a table and
+written to benchmarks/results/ as JSON, with the machine and the versions. Nothing here passes or fails: a row says
+whether the figure meets what we state. TRAINER_DATA names the folder with the real natality and MNIST files.
+"""
+
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from trainer.samples import babyweight
+
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("TRAINER_DATA", ROOT / "../shared/data"))
+ROUNDS = 3
+BATCH = 512
+PROFILE = """
+import resource, sys
+from trainer import task
+from trainer.settings import command
+code = command.run(task.main, prog="trainer.task")
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print('{"peak_kb": %d}' % peak)
+sys.exit(code)
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    measured: str
+    stated: str
+    meets: bool
+
+
+def main(names: list[str]) -> int:
+    """Measure what is named, or all."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for name in names or list(MEASUREMENTS):
+            print(f"{name} ...", flush=True)
+            rows += MEASUREMENTS[name](Path(folder))
+    width = max(len(row.what) for row in rows)
+    for row in rows:
+        print(f"{row.what.ljust(width)}  {row.measured:34s}  {row.stated:22s}  {verdict(row)}")
+    write(rows)
+    return 0
+
+
+def verdict(row: Row) -> str:
+    """In words, since a noisy machine may miss what another reaches."""
+    return "meets" if row.meets else "falls short"
+
+
+def speed(folder: Path) -> list[Row]:
+    """Examples per second of training from a CSV file of a million rows, beside Keras fit."""
+    files = csv(folder, 1_250_000)
+    steps = 1_000_000 // BATCH
+    first, later, peer_first, peer_later = [], [], [], []
+    for i in range(ROUNDS):
+        ours = task(folder / f"speed-{i}", files, "--train-steps", str(4 * steps), "--eval-every", str(steps))[0]
+        first.append(ours[0])
+        later.append(statistics.median(ours[1:]))
+        command = [sys.executable, "-m", "benchmarks.keras_fit", f"{files}/train.csv*", "2", str(steps)]
+        theirs = json.loads(output(command).splitlines()[-1])["examples_per_second"]
+        peer_first.append(theirs[0])
+        peer_later.append(theirs[1])
+    return [
+        ratio("babyweight, 1M rows, first epoch / Keras fit", first, peer_first, at_least=4),
+        ratio("babyweight, 1M rows, later epochs / Keras fit", later, peer_later, at_least=6),
+    ]
+
+
+def rmse(folder: Path) -> list[Row]:
+    """The quality of babyweight with default flags on real births, and the seconds that the command takes."""
+    values, seconds = [], []
+    for seed in (1, 2, 3):
+        began = time.monotonic()
+        line = done(folder / f"rmse-{seed}", "babyweight", DATA / "natality", "--seed", str(seed))
+        seconds.append(time.monotonic() - began)
+        values.append(line["metrics"]["rmse"])
+    mean = statistics.mean(values)
+    shown = " ".join(f"{value:.4f}" for value in values)
+    return [
+        Row("babyweight RMSE, real births, seeds 1 to 3", f"{mean:.4f} ({shown})", "at most 1.042", mean <= 1.042),
+        Row("  the whole command, s", f"{max(seconds):.1f}", "at most 60", max(seconds) <= 60),
+    ]
+
+
+def accuracy(folder: Path) -> list[Row]:
+    """The quality of MNIST with default flags: three epochs of the real files."""
+    values = []
+    for seed in (1, 2, 3):
+        line = done(folder / f"mnist-{seed}", "mnist", DATA / "mnist", "--seed", str(seed), "--eval-every", "900")
+        values.append(line["metrics"]["accuracy"])
+    shown = " ".join(f"{value:.4f}" for value in values)
+    mean = statistics.mean(values)
+    return [Row("MNIST accuracy, seeds 1 to 3", f"{mean:.4f} ({shown})", "at least 0.9931", mean >= 0.9931)]
+
+
+def memory(folder: Path) -> list[Row]:
+    """Resident memory and speed at ten million rows, streamed, beside one million."""
+    small, large = csv(folder, 1_250_000), csv(folder, 12_500_000)
+    speeds: dict[str, list[float]] = {"small": [], "large": []}
+    peaks = []
+    for i in range(ROUNDS):
+        one = task(folder / f"memory-1m-{i}", small, "--train-steps", "1953", "--eval-every", "1953")
+        ten = task(folder / f"memory-10m-{i}", large, "--train-steps", "19531", "--eval-every", "19531")
+        speeds["small"].append(one[0][0])
+        speeds["large"].append(ten[0][0])
+        peaks.append(ten[1])
+    return [
+        Row("10M rows, first epoch: resident GB", f"{max(peaks):.2f}", "at most 2", max(peaks) <= 2),
+        ratio("  examples/s over 1M rows", speeds["large"], speeds["small"], at_least=0.9),
+    ]
+
+
+def start(folder: Path) -> list[Row]:
+    """Seconds from the start of the process to the first train step, without those of importing TensorFlow."""
+    whole, importing = [], []
+    for i in range(ROUNDS):
+        began = time.monotonic()
+        done(folder / f"start-{i}", "babyweight", DATA / "natality", "--train-steps", "1", "--schedule", "train")
+        whole.append(time.monotonic() - began)
+        began = time.monotonic()
+        output([sys.executable, "-c", "import tensorflow"])
+        importing.append(time.monotonic() - began)
+    seconds = statistics.median(whole) - statistics.median(importing)
+    shown = f"{seconds:.1f} s ({statistics.median(whole):.1f} with the import)"
+    return [Row("process start to the end of one step and its save", shown, "at most 3", seconds <= 3)]
+
+
+MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
+    "start": start,
+    "rmse": rmse,
+    "speed": speed,
+    "memory": memory,
+    "accuracy": accuracy,
+}
+
+
+def csv(folder: Path, rows: int) -> Path:
+    """A folder of simulated births, four fifths of them to train on; made once."""
+    files = folder / f"births-{rows}"
+    if not files.exists():
+        babyweight.write(str(files), rows=rows, train_shards=max(4, rows // 1_250_000 * 4))
+    return files
+
+
+def task(job_dir: Path, files: Path, *flags: str) -> tuple[list[float], float]:
+    """The examples per second of each stop of a babyweight job, and the gigabytes that were resident at most."""
+    command = [sys.executable, "-c", PROFILE, "--experiment", "babyweight", "--data-dir", str(files), *flags]
+    printed = output([*command, "--job-dir", str(job_dir), "--export-strategy", "final", "--eval-steps", "1"])
+    lines = [json.loads(line) for line in (job_dir / "metrics.jsonl").read_text().splitlines()]
+    peak = json.loads(printed.splitlines()[-1])["peak_kb"] / 1e6
+    return [line["examples_per_second"] for line in lines], peak
+
+
+def done(job_dir: Path, experiment: str, files: Path, *flags: str) -> dict:
+    """The last line of a job on the real files."""
+    command = [sys.executable, "-m", "trainer.task", "--experiment", experiment, "--data-dir", str(files), *flags]
+    return json.loads(output([*command, "--job-dir", str(job_dir)]).splitlines()[-1])
+
+
+def output(command: list[str]) -> str:
+    """What a process prints; its failure is ours."""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{ended.stderr}")
+    return ended.stdout
+
+
+def ratio(what: str, ours: list[float], theirs: list[float], *, at_least: float) -> Row:
+    """The ratio of the medians, with the spread over the rounds."""
+    each = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    value = statistics.median(ours) / statistics.median(theirs)
+    shown = f"{value:.1f}x ({each[0]:.1f} to {each[-1]:.1f}; {statistics.median(ours):,.0f}/s)"
+    return Row(what, shown, f"at least {at_least}x", value >= at_least)
+
+
+def write(rows: list[Row]) -> None:
+    """The results as JSON, with what they were measured on."""
+    folder = ROOT / "benchmarks/results"
+    folder.mkdir(exist_ok=True)
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        processor = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "")
+    facts = {
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "processor": processor,
+        "system": platform.platform(),
+        "versions": {name: version(name) for name in ("keras", "numpy", "pyarrow")}
+        | {"python": platform.python_version()},
+        "rows": [asdict(row) | {"verdict": verdict(row)} for row in rows],
+    }
+    path = folder / f"{facts['date']}.json"
+    path.write_text(json.dumps(facts, indent=1) + "\n")
+    print(f"written to {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
