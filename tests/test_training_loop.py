@@ -307,8 +307,9 @@ def test_a_line_cut_short_by_a_kill_is_written_anew(tmp_path, csv):
     assert [line["step"] for line in lines(tmp_path)] == [10, 20, 30, 40]
 
 
-def test_an_interrupted_run_saves_between_stops_and_resumes_to_the_same_end(tmp_path, csv):
-    asked = iter([None, None, 15])
+@pytest.mark.parametrize("asks", [1, 2, 3, 4, 5])
+def test_an_interrupted_run_saves_wherever_it_is_and_resumes_to_the_same_end(asks, tmp_path, csv):
+    asked = iter([*[None] * asks, 15])
     with pytest.raises(Interrupted) as interruption:
         make(tmp_path / "cut", csv, interrupted=lambda: next(asked)).train_and_evaluate()
     assert interruption.value.exit_code == 143

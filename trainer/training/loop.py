@@ -166,6 +166,7 @@ class Trainer:
         first, rate = self.step, 0.0
         seconds = self.run.eval_every_secs or (float("inf") if self.run.eval_every else SECONDS_A_STOP)
         while self.step < stop:
+            self._end_if_interrupted()  # never at `stop` itself, whose evaluation a resume would then leave out
             called = time.monotonic()
             size = min(self.steps_a_call or 1, stop - self.step)
             for batches in self.train_input.take(size):
@@ -184,7 +185,6 @@ class Trainer:
             bar.update(self.step, rate, now)
             if self.callbacks.callbacks:
                 self.callbacks.on_train_batch_end(self.step - 1, self._logs())
-            self._end_if_interrupted()
             if self.model.stop_training or now - began >= seconds:
                 break
         return rate
