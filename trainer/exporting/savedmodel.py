@@ -1,29 +1,33 @@
 """Write a live Keras model as a SavedModel whose prediction API has the keys that the experiment chose.
 
-Signatures: `serving_default` takes the request keys of `serving_input_fn`; `serving_examples` takes the same request
-as serialized `tf.Example`s under the key `examples`.
+    with commit.staged(destination) as folder:
+        savedmodel.write(folder, model, serving=serving, predictions_fn=..., strategy=strategy, evaluation=evaluation)
+
+Signatures: `serving_default` takes the request keys of the serving input; `serving_examples` takes the same requests
+as serialized `tf.Example`s, for tools that stream those.
 """
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from trainer.errors import UsageError
 from trainer.experiment import Evaluation, ExportStrategy
+from trainer.exporting import warmup
+from trainer.exporting.strategies import ASSETS_EXTRA, EVALUATION, SCHEMA
 from trainer.inputs.serving import ServingInput
 from trainer.storage import paths
 
 
-ASSETS_EXTRA = "assets.extra"
 DEFAULT = "serving_default"
 EXAMPLES = "serving_examples"
 
@@ -38,18 +42,20 @@ def write(
     evaluation: Evaluation,
 ) -> None:
     """Write the model into a local folder: graph, variables, and what goes beside them in `assets.extra/`."""
+    keys = request_keys(serving, legacy_keys=strategy.legacy_keys)
     with _computing_in_float32(model):
-        module, signatures = _signatures(model, serving, predictions_fn, legacy_keys=strategy.legacy_keys)
+        module, signatures = _signatures(model, serving, predictions_fn, keys, legacy_keys=strategy.legacy_keys)
         tf.saved_model.save(module, folder, signatures=signatures)
     if strategy.as_text:
         _to_text(folder)
     extra = os.path.join(folder, ASSETS_EXTRA)
     os.makedirs(extra, exist_ok=True)
-    record = {"global_step": evaluation.global_step, "metrics": dict(evaluation.metrics)}
-    _write_json(os.path.join(extra, "evaluation.json"), record)
-    _write_json(os.path.join(extra, "schema.json"), dict(serving.schema))
+    # JSON has no word for a metric that is not finite: null.
+    metrics = {name: value if math.isfinite(value) else None for name, value in evaluation.metrics.items()}
+    _write_json(os.path.join(extra, EVALUATION), {"global_step": evaluation.global_step, "metrics": metrics})
+    _write_json(os.path.join(extra, SCHEMA), serving.schema)
     if serving.golden:
-        _write_warmup(os.path.join(extra, "tf_serving_warmup_requests"), serving, strategy.legacy_keys)
+        warmup.write(os.path.join(extra, warmup.NAME), serving, keys, signature_name=DEFAULT)
     for name, source in strategy.assets_extra.items():
         target = os.path.join(extra, name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -57,52 +63,85 @@ def write(
             shutil.copyfileobj(content, file)
 
 
-def request_key(serving: ServingInput, name: str, legacy_keys: bool) -> str:
-    """The key under which a request input is served; legacy clients of one-input models send `inputs`."""
-    return "inputs" if legacy_keys and len(serving.request) == 1 else name
+def request_keys(serving: ServingInput, *, legacy_keys: bool) -> dict[str, str]:
+    """The key under which each input is served: its own, but `inputs` for legacy clients of a model with one."""
+    if legacy_keys and len(serving.request) == 1:
+        return dict.fromkeys(serving.request, "inputs")
+    return {name: name for name in serving.request}
 
 
 def _signatures(
     model: keras.Model,
     serving: ServingInput,
     predictions_fn: Callable[[Any], dict[str, Any]],
+    keys: Mapping[str, str],
     *,
     legacy_keys: bool,
 ) -> tuple[tf.Module, dict[str, Any]]:
-    clash = set(serving.forward) - set(serving.request)
-    if clash:
-        raise UsageError(f"serving input: {', '.join(sorted(clash))} is forwarded but is no key of the request")
+    """The signatures, and the module that owns the variables and tables that they use."""
     module = tf.Module(name="export")
     # The variables, not the Keras object: tracking the model would save its training state and its train functions.
     module.variables_of_model = [variable.value for variable in model.variables]
+    module.tables_of_model = _tables(model)
     module.features_fn = serving.features_fn
 
-    def predict(request: dict[str, Any]) -> dict[str, Any]:
-        features = module.features_fn({k: v for k, v in request.items() if k not in serving.forward})
-        outputs = predictions_fn(model(features, training=False))
-        if legacy_keys and len(outputs) == 1:
-            outputs = {"outputs": next(iter(outputs.values()))}
-        forwarded = {name: request[name] for name in serving.forward}
-        return {name: tf.identity(value, name=name) for name, value in (outputs | forwarded).items()}
+    @tf.function
+    def predict(request: dict[str, Any]) -> Any:
+        return predictions_fn(model(module.features_fn(request), training=False))
 
-    keys = {name: request_key(serving, name, legacy_keys) for name in serving.request}
-    specs = {
-        keys[name]: tf.TensorSpec(spec.shape, spec.dtype, name=keys[name]) for name, spec in serving.request.items()
-    }
-    example_spec = {name: tf.io.FixedLenFeature(spec.shape[1:], spec.dtype) for name, spec in serving.request.items()}
+    encoded = {n: tf.TensorSpec(s.shape, s.dtype) for n, s in serving.request.items() if n not in serving.forward}
+    predict = predict.get_concrete_function(encoded)  # traced once, for both signatures
+    response_keys = _response_keys(predict.structured_outputs, serving, legacy_keys=legacy_keys)
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        outputs = predict({name: request[name] for name in encoded})
+        served = {key: outputs[name] for name, key in response_keys.items()}
+        return served | {name: request[name] for name in serving.forward}
+
+    specs = {keys[name]: tf.TensorSpec(spec.shape, spec.dtype, keys[name]) for name, spec in serving.request.items()}
 
     @tf.function(input_signature=[specs])
     def default(request: dict[str, Any]) -> dict[str, Any]:
-        return predict({name: request[keys[name]] for name in serving.request})
+        return answer({name: request[key] for name, key in keys.items()})
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-    def from_examples(examples: Any) -> dict[str, Any]:
-        return predict(tf.io.parse_example(examples, example_spec))
+    signatures = {DEFAULT: default.get_concrete_function()}
+    if all(spec.shape[1:].is_fully_defined() for spec in serving.request.values()):  # else no tf.Example can hold it
+        examples_key = "inputs" if legacy_keys else "examples"
+        parsed = {n: tf.io.FixedLenFeature(s.shape[1:], _wire_dtype(s.dtype)) for n, s in serving.request.items()}
 
-    return module, {
-        DEFAULT: default.get_concrete_function(),
-        EXAMPLES: from_examples.get_concrete_function(),
-    }
+        @tf.function(input_signature=[{examples_key: tf.TensorSpec([None], tf.string, examples_key)}])
+        def from_examples(request: dict[str, Any]) -> dict[str, Any]:
+            values = tf.io.parse_example(request[examples_key], parsed)
+            return answer({name: tf.cast(values[name], spec.dtype) for name, spec in serving.request.items()})
+
+        signatures[EXAMPLES] = from_examples.get_concrete_function()
+    return module, signatures
+
+
+def _response_keys(outputs: Any, serving: ServingInput, *, legacy_keys: bool) -> dict[str, str]:
+    """The key under which each output is served. Raises `UsageError` where there is none, or it is forwarded too."""
+    if not isinstance(outputs, Mapping) or not outputs or not all(isinstance(name, str) for name in outputs):
+        raise UsageError(f"predictions_fn: returned {outputs!r}; expected a dict of tensors by response key")
+    keys = dict.fromkeys(outputs, "outputs") if legacy_keys and len(outputs) == 1 else {name: name for name in outputs}
+    clash = sorted(set(keys.values()) & set(serving.forward))
+    if clash:
+        raise UsageError(
+            f"predictions_fn: response key {clash[0]!r} is also forwarded from the request; expected another name"
+        )
+    return keys
+
+
+def _tables(model: keras.Model) -> list[Any]:
+    """The lookup tables of layers such as StringLookup."""
+    tracked = tf.train.TrackableView(model).descendants()
+    return [part for part in tracked if isinstance(part, tf.saved_model.experimental.TrackableResource)]
+
+
+def _wire_dtype(dtype: tf.DType) -> tf.DType:
+    """The dtype that a tf.Example has for values of this one."""
+    if dtype == tf.string:
+        return dtype
+    return tf.float32 if dtype.is_floating else tf.int64
 
 
 @contextlib.contextmanager
@@ -111,15 +150,20 @@ def _computing_in_float32(model: keras.Model) -> Iterator[None]:
 
     Weights are float32 either way; bfloat16 in a graph is slow or missing where the export may be served.
     """
-    layers = [layer for layer in model._flatten_layers() if layer.compute_dtype != layer.variable_dtype]
-    policies = [layer.dtype_policy for layer in layers]
+    layers = model._flatten_layers()
+    mixed = [layer for layer in layers if layer.compute_dtype != layer.variable_dtype]
+    inputs = [layer for layer in layers if isinstance(layer, keras.layers.InputLayer)]
+    halves = [layer for layer in inputs if layer.dtype in ("bfloat16", "float16")]
+    changes = [(layer, "_dtype_policy", layer._dtype_policy, keras.DTypePolicy("float32")) for layer in mixed]
+    # A model inside of a model casts to the dtypes that its inputs had when it was built.
+    changes += [(part, "_dtype", part._dtype, "float32") for layer in halves for part in (layer, layer.output)]
     try:
-        for layer in layers:
-            layer.dtype_policy = keras.DTypePolicy(layer.variable_dtype)
+        for part, attribute, _, served in changes:
+            setattr(part, attribute, served)
         yield
     finally:
-        for layer, policy in zip(layers, policies, strict=True):
-            layer.dtype_policy = policy
+        for part, attribute, trained, _ in changes:
+            setattr(part, attribute, trained)
 
 
 def _to_text(folder: str) -> None:
@@ -135,36 +179,5 @@ def _to_text(folder: str) -> None:
 
 def _write_json(path: str, content: Mapping[str, Any]) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
+        json.dump(dict(content), file, indent=1)
         file.write("\n")
-
-
-def _write_warmup(path: str, serving: ServingInput, legacy_keys: bool) -> None:
-    """One PredictionLog a golden row, as TensorFlow Serving replays them when it loads a model.
-
-    The messages are tensorflow_serving's `PredictionLog{predict_log: PredictLog{request: PredictRequest}}`, written
-    field by field since the package that has their classes brings a second TensorFlow with it.
-    """
-    rows = len(next(iter(serving.golden.values())))
-    with tf.io.TFRecordWriter(path) as file:
-        for row in range(rows):
-            spec = _field(3, DEFAULT.encode())  # ModelSpec.signature_name
-            inputs = b""
-            for name, values in serving.golden.items():
-                tensor = tf.make_tensor_proto(np.asarray(values[row : row + 1]), dtype=serving.request[name].dtype)
-                key = request_key(serving, name, legacy_keys).encode()
-                inputs += _field(2, _field(1, key) + _field(2, tensor.SerializeToString()))
-            file.write(_field(6, _field(1, _field(1, spec) + inputs)))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of a protocol buffer, https://protobuf.dev/programming-guides/encoding."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])

@@ -35,7 +35,7 @@ class Encoder(tf.Module):  # type: ignore[misc]
         if feature.vocabulary:
             values = self.tables[feature.name].lookup(values)
         elif feature.dtype == "int64":
-            values = tf.cast(values, tf.int32)
+            values = tf.saturate_cast(values, tf.int32)  # a plain cast would turn 2**32 into 0
         elif feature.default is not None:
             values = tf.where(tf.math.is_nan(values), tf.constant(feature.default, tf.float32), values)
         return values if feature.shape else tf.expand_dims(values, -1)

@@ -4,23 +4,28 @@ from typing import Any
 
 import keras
 
+from trainer.errors import UsageError
+
 
 @keras.saving.register_keras_serializable(package="trainer")
 class TwoOptimizers(keras.optimizers.Optimizer):  # type: ignore[misc]
     """One optimizer for the variables whose path begins with a prefix, another for the rest."""
 
-    def __init__(self, wide: Any, deep: Any, *, wide_prefix: str, name: str = "two_optimizers", **kwargs: Any) -> None:
-        super().__init__(learning_rate=0.0, name=name, **kwargs)  # each has its own
+    def __init__(self, wide: Any, deep: Any, *, wide_prefix: str, name: str = "two_optimizers") -> None:
+        super().__init__(learning_rate=0.0, name=name)  # each has its own
         self.wide = wide
         self.deep = deep
         self.wide_prefix = wide_prefix
 
     def build(self, variables: list[Any]) -> None:
-        """Make the slots of both optimizers."""
+        """Make the slots of both optimizers. Raises `UsageError` when the prefix tells nothing apart."""
         if self.built:
             return
         super().build(variables)
         wide, deep = self._split(variables, variables)
+        if not wide or not deep:
+            shown = ", ".join(variable.path for variable in variables)
+            raise UsageError(f"wide_prefix {self.wide_prefix!r}: expected the start of some variables, not of {shown}")
         self.wide.build([variable for _, variable in wide])
         self.deep.build([variable for _, variable in deep])
 
@@ -50,6 +55,14 @@ class TwoOptimizers(keras.optimizers.Optimizer):  # type: ignore[misc]
             "deep": serialize(self.deep),
             "wide_prefix": self.wide_prefix,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TwoOptimizers":
+        """The optimizer that `get_config` describes."""
+        parts = {
+            part: keras.optimizers.deserialize(config[part], custom_objects=custom_objects) for part in ("wide", "deep")
+        }
+        return cls(**{**config, **parts})
 
     def _split(self, values: list[Any], variables: list[Any]) -> tuple[list[Any], list[Any]]:
         pairs = list(zip(values, variables, strict=True))
