@@ -1,12 +1,13 @@
 """The order of examples, and batches in that order.
 
-The order is a pure function of the seed, the epoch and the files. An epoch is a sequence of *windows* of rows, each
-shuffled by itself: while the files are read for the first time, or when they do not fit in memory, a window is a few
-units, drawn in random order; once all rows are in memory, an epoch is one window with all of them. So a position is
-(epoch, window, row), and to seek is to read one window.
+The order is a pure function of the seed, the epoch and the files. An epoch is a sequence of *windows* of shuffled rows.
+In the first epoch, while the files are read, a window is a few units from anywhere in the files, and their rows
+shuffled. After it all rows are in memory, and the windows are parts of one shuffled sequence of all rows; unless they
+are too many for that, when every epoch is like the first. So a position is (epoch, window, row), and to seek is to make
+one window.
 
 Examples follow one another without end: a batch may hold the last rows of an epoch and the first of the next, so that
-no row is dropped and every row comes once an epoch.
+no row is dropped and every row comes once an epoch. Every worker reads all rows and takes its share of each batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,14 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import RunError
-from trainer.inputs.columns import UNIT_BYTES, Unit, concatenate
+from trainer.errors import RunError, UsageError
+from trainer.inputs.columns import Unit
 from trainer.inputs.source import Source
-from trainer.inputs.spec import Columns, InputSpec, split
+from trainer.inputs.spec import Columns, InputSpec, concatenate, count_rows, split, take_rows
 
 
-MEMORY_BYTES = 1 << 30
-"""Encoded rows up to this size are kept in memory after the first epoch."""
+MEMORY_BYTES = 2 << 30
+"""Files of up to this size, uncompressed, are kept in memory; encoded, CSV takes about a third of it."""
+
+WINDOW_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,11 @@ class Position:
     row: int = 0
 
 
-@dataclass(frozen=True)
-class Window:
-    """Rows and the order to take them in, `(N,)` indices."""
-
-    columns: Columns
-    order: np.ndarray
-
-
 class TrainBatches:
     """Endless shuffled batches of `batch_size` (global; this shard's share of each), from wherever it was left.
 
-    `batch_size` must be a multiple of the number of shards.
+    A thread makes the next window while this one is used. It has no more than that to do, so a process that ends waits
+    for one window at most.
     """
 
     def __init__(
@@ -80,121 +76,148 @@ class TrainBatches:
         seed: int,
         shard: Shard = Shard(),
         memory_bytes: int = MEMORY_BYTES,
+        window_bytes: int = WINDOW_BYTES,
     ) -> None:
-        self.source = source
+        if batch_size % shard.count:
+            raise UsageError(f"batch size {batch_size}: expected a multiple of the {shard.count} workers")
+        self.spec = source.spec
         self.batch_size = batch_size
-        self.seed = seed
         self.shard = shard
-        self.memory_bytes = memory_bytes
+        self._windows = _Windows(source, seed=seed, memory_bytes=memory_bytes, window_bytes=window_bytes)
         self._position = Position()
-        self._window: Window | None = None  # the one at the position
-        self._next: tuple[Position, Future[tuple[Position, Window]]] | None = None  # the one after, being read
-        self._kept: dict[Unit, Columns] = {}
-        self._all: Columns | None = None  # all rows, once they are in memory
-        self._in_memory: bool | None = None  # None until the size is known
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._window: Columns | None = None  # the one at the position
+        self._next: tuple[Position, Future[tuple[Position, Columns]]] | None = None  # another, being made
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="windows")
 
     def save(self, folder: str) -> dict[str, Any]:
         """What `restore` needs to go on from here, as JSON; nothing goes into the checkpoint's folder."""
         del folder
-        return asdict(self._position) | {"in_memory": self._in_memory}
+        return asdict(self._position)
 
     def restore(self, folder: str, saved: dict[str, Any]) -> None:
         """Go to where `saved` was taken."""
         del folder
-        self._in_memory = saved["in_memory"]
-        self._position = Position(saved["epoch"], saved["window"], saved["row"])
-        self._window, self._next = None, None
+        self._position, self._window = Position(saved["epoch"], saved["window"], saved["row"]), None
 
     def zeros(self) -> Any:
         """One batch of zeros: what shapes and dtypes the model gets."""
-        return _zeros(self.source.spec, self.batch_size // self.shard.count)
+        return _zeros(self.spec, self.batch_size // self.shard.count)
 
     def take(self, steps: int) -> list[Batches]:
-        """The next `steps` batches."""
-        share = self.batch_size // self.shard.count
-        needed = steps * self.batch_size
+        """The next `steps` batches. What goes wrong in the thread is raised here."""
         parts: list[Columns] = []
-        placed = 0
-        while placed < needed:
-            window = self._current()
-            rows = window.order[self._position.row : self._position.row + needed - placed]
-            if self.shard.count > 1:
-                owner = (np.arange(placed, placed + len(rows)) % self.batch_size) // share
-                rows = rows[owner == self.shard.index]
-            parts.append(_rows(window.columns, rows))
-            placed += self._advance(needed - placed)
-        return [_batches(self.source.spec, concatenate(self.source.spec, parts), steps, share)]
+        wanted = steps * self.batch_size
+        while wanted:
+            parts.append(self._rows(wanted))
+            wanted -= count_rows(parts[-1])
+        return [_batches(self.spec, concatenate(self.spec, parts), steps, self.shard)]
 
-    def _current(self) -> Window:
-        """The window at the position, read now unless it was read ahead; reading the next then begins."""
-        if self._window is None:
-            start = Position(self._position.epoch, self._position.window)
-            if not self._next or self._next[0] != start:
-                self._next = (start, self._reader.submit(self._find, start))
-            found, self._window = self._next[1].result()
-            self._position = Position(found.epoch, found.window, self._position.row)
-            after = Position(found.epoch, found.window + 1)
-            self._next = (after, self._reader.submit(self._find, after))
-        return self._window
-
-    def _advance(self, wanted: int) -> int:
-        """Move on by as many rows as are wanted and left in the window; return how many."""
-        assert self._window is not None
+    def _rows(self, wanted: int) -> Columns:
+        """The next rows, at most as many as are wanted, out of one window."""
+        window = self._current()
         at = self._position
-        rows = min(wanted, len(self._window.order) - at.row)
-        self._position = Position(at.epoch, at.window, at.row + rows)
-        if self._position.row == len(self._window.order):
+        rows = take_rows(window, slice(at.row, at.row + wanted))
+        self._position = Position(at.epoch, at.window, at.row + count_rows(rows))
+        if self._position.row >= count_rows(window):  # more only if the files have changed since the position was saved
             self._position, self._window = Position(at.epoch, at.window + 1), None
         return rows
 
-    def _find(self, position: Position) -> tuple[Position, Window]:
-        """The first window with rows at or after a position. Runs in the reader's thread only."""
+    def _current(self) -> Columns:
+        """The window at the position. When it is a new one, the thread goes on to the next."""
+        if self._window is None:
+            start = Position(self._position.epoch, self._position.window)
+            if not self._next or self._next[0] != start:
+                self._make(start)
+            assert self._next is not None
+            found, self._window = self._next[1].result()
+            self._position = Position(found.epoch, found.window, self._position.row)
+            self._make(Position(found.epoch, found.window + 1))
+        return self._window
+
+    def _make(self, start: Position) -> None:
+        if self._next:
+            self._next[1].cancel()  # after a restore: the thread may not even have begun with it
+        self._next = (start, self._maker.submit(self._windows.find, start))
+
+
+class _Windows:
+    """Where the rows are, in which order they come, and those that are in memory. For one thread."""
+
+    def __init__(self, source: Source, *, seed: int, memory_bytes: int, window_bytes: int) -> None:
+        self.source = source
+        self.seed = seed
+        self.window_bytes = window_bytes
+        self.kept = _Kept(source, memory_bytes)
+        self.all: Columns | None = None
+        self.order: tuple[int, np.ndarray] | None = None  # of all rows, in an epoch
+
+    def find(self, position: Position) -> tuple[Position, Columns]:
+        """The first window with rows at or after a position, and its position."""
         last_epoch = position.epoch + 1
         while position.epoch <= last_epoch:
-            window = self._read(position)
+            window = self._from_memory(position) if position.epoch and self.kept.fits else self._from_files(position)
             if window is None:
                 position = Position(position.epoch + 1)
-            elif len(window.order):
+            elif count_rows(window):
                 return position, window
             else:
                 position = Position(position.epoch, position.window + 1)
         raise RunError(f"{', '.join(self.source.files)}: no rows that can be trained on")
 
-    def _read(self, position: Position) -> Window | None:
-        """The window at a position, or None past the last of its epoch."""
-        random = np.random.default_rng([self.seed, position.epoch, position.window])
-        if position.epoch > 0 and self._fits():
-            assert self._all is not None
-            return _shuffled(self._all, random) if position.window == 0 else None
-        windows = _windows(self.source.units, np.random.default_rng([self.seed, position.epoch]))
+    def _from_files(self, position: Position) -> Columns | None:
+        """The rows of some units, shuffled; None past the last of the epoch."""
+        windows = self._units(position.epoch)
         if position.window >= len(windows):
             return None
-        parts = [self._unit(unit) for unit in windows[position.window]]
-        return _shuffled(concatenate(self.source.spec, parts), random)
+        rows = concatenate(self.source.spec, [self.kept.read(unit) for unit in windows[position.window]])
+        random = np.random.default_rng([self.seed, position.epoch, 1 + position.window])
+        return take_rows(rows, random.permutation(count_rows(rows)))
 
-    def _unit(self, unit: Unit) -> Columns:
-        if unit in self._kept:
-            return self._kept[unit]
+    def _units(self, epoch: int) -> list[list[Unit]]:
+        """All units in random order, as many together as make about a window's size."""
+        windows: list[list[Unit]] = []
+        size = self.window_bytes
+        for i in np.random.default_rng([self.seed, epoch]).permutation(len(self.source.units)):
+            if size >= self.window_bytes:
+                windows.append([])
+                size = 0
+            windows[-1].append(self.source.units[i])
+            size += self.source.units[i].size
+        return windows
+
+    def _from_memory(self, position: Position) -> Columns | None:
+        """A part of all rows, shuffled; None past the last of the epoch."""
+        if self.all is None:
+            self.all = concatenate(self.source.spec, [self.kept.read(unit) for unit in self.source.units])
+            self.kept.forget()
+        if self.order is None or self.order[0] != position.epoch:
+            random = np.random.default_rng([self.seed, position.epoch])
+            self.order = (position.epoch, random.permutation(count_rows(self.all)))
+        size = max(1, self.window_bytes // self.source.spec.stored_bytes)
+        rows = self.order[1][position.window * size : (position.window + 1) * size]
+        return take_rows(self.all, rows) if len(rows) else None
+
+
+class _Kept:
+    """Units once read, as long as all of a source fits in memory."""
+
+    def __init__(self, source: Source, memory_bytes: int) -> None:
+        self.source = source
+        self.fits = source.size <= memory_bytes
+        self.units: dict[Unit, Columns] = {}
+
+    def read(self, unit: Unit) -> Columns:
+        """The rows of a unit."""
+        if unit in self.units:
+            return self.units[unit]
         columns = self.source.read(unit)
-        if self._in_memory is not False:
-            self._kept[unit] = columns
-            if sum(_bytes(part) for part in self._kept.values()) > self.memory_bytes:
-                self._in_memory = False
-                self._kept.clear()
+        if self.fits:
+            self.units[unit] = columns
         return columns
 
-    def _fits(self) -> bool:
-        """Whether all rows are in memory, reading what is still missing as long as they fit."""
-        if self._all is None and self._in_memory is not False:
-            for unit in self.source.units:
-                self._unit(unit)
-                if self._in_memory is False:  # type: ignore[comparison-overlap]
-                    return False
-            self._all = concatenate(self.source.spec, [self._kept[unit] for unit in self.source.units])
-            self._kept.clear()
-            self._in_memory = True
-        return self._all is not None
+    def forget(self) -> None:
+        """Let go of all units."""
+        self.units.clear()
 
 
 class EvalBatches:
@@ -203,8 +226,7 @@ class EvalBatches:
     def __init__(self, source: Source, *, batch_size: int, memory_bytes: int = MEMORY_BYTES) -> None:
         self.source = source
         self.batch_size = batch_size
-        self.memory_bytes = memory_bytes
-        self._kept: list[Columns] | None = None
+        self._kept = _Kept(source, memory_bytes)
 
     def zeros(self) -> Any:
         """One batch of zeros: what shapes and dtypes the model gets."""
@@ -212,56 +234,29 @@ class EvalBatches:
 
     def passes(self, steps: int) -> Iterator[Batches]:
         """One pass, in groups of `steps` full batches; then what is left, and a short batch by itself at the end."""
-        group = steps * self.batch_size
-        rest: list[Columns] = []
-        for columns in self._columns():
-            rest.append(columns)
-            if sum(map(_length, rest)) < group:
-                continue
-            joined = concatenate(self.source.spec, rest)
-            whole = _length(joined) // group * group
-            for start in range(0, whole, group):
-                yield self._group(joined, start, steps, self.batch_size)
-            rest = [_rows(joined, slice(whole, None))]
-        joined = concatenate(self.source.spec, rest)
-        full, short = divmod(_length(joined), self.batch_size)
-        if full:
-            yield self._group(joined, 0, full, self.batch_size)
-        if short:
-            yield self._group(joined, full * self.batch_size, 1, short)
-
-    def _group(self, columns: Columns, start: int, steps: int, size: int) -> Batches:
-        return _batches(self.source.spec, _rows(columns, slice(start, start + steps * size)), steps, size)
-
-    def _columns(self) -> Iterator[Columns]:
-        if self._kept is not None:
-            yield from self._kept
-            return
-        kept: list[Columns] | None = []
+        spec, group = self.source.spec, steps * self.batch_size
+        held: list[Columns] = []  # less than a group
+        missing = group
         for unit in self.source.units:
-            columns = self.source.read(unit)
-            yield columns
-            if kept is not None:
-                kept.append(columns)
-                kept = kept if sum(map(_bytes, kept)) <= self.memory_bytes else None
-        self._kept = kept
+            columns, start = self._kept.read(unit), 0
+            while count_rows(columns) - start >= missing:
+                held.append(take_rows(columns, slice(start, start + missing)))
+                yield _batches(spec, concatenate(spec, held), steps)
+                held, start, missing = [], start + missing, group
+            held.append(take_rows(columns, slice(start, None)))
+            missing -= count_rows(held[-1])
+        rest = concatenate(spec, held)
+        full = count_rows(rest) // self.batch_size
+        for rows, count in ((slice(full * self.batch_size), full), (slice(full * self.batch_size, None), 1)):
+            if count_rows(columns := take_rows(rest, rows)):
+                yield _batches(spec, columns, count)
 
 
-def _windows(units: tuple[Unit, ...], random: np.random.Generator) -> list[list[Unit]]:
-    """The units in random order, small ones together until they make about a unit's size."""
-    windows: list[list[Unit]] = []
-    size = UNIT_BYTES
-    for i in random.permutation(len(units)):
-        if size >= UNIT_BYTES:
-            windows.append([])
-            size = 0
-        windows[-1].append(units[i])
-        size += units[i].size
-    return windows
-
-
-def _batches(spec: InputSpec, columns: Columns, steps: int, size: int) -> Batches:
-    stepped = {name: values.reshape(steps, size, *values.shape[1:]) for name, values in columns.items()}
+def _batches(spec: InputSpec, columns: Columns, steps: int, shard: Shard = Shard()) -> Batches:
+    """Rows as `steps` batches, and of each the share of a shard."""
+    size = count_rows(columns) // steps
+    share = slice(shard.index * size // shard.count, (shard.index + 1) * size // shard.count)
+    stepped = {name: values.reshape(steps, size, *values.shape[1:])[:, share] for name, values in columns.items()}
     return Batches(steps, split(spec, stepped))
 
 
@@ -276,19 +271,3 @@ def _map(function: Callable[[Any], Any], data: Any) -> Any:
     if isinstance(data, (tuple, list)):
         return type(data)(_map(function, value) for value in data)
     return function(data)
-
-
-def _shuffled(columns: Columns, random: np.random.Generator) -> Window:
-    return Window(columns, random.permutation(_length(columns)))
-
-
-def _rows(columns: Columns, rows: np.ndarray | slice) -> Columns:
-    return {name: values[rows] for name, values in columns.items()}
-
-
-def _length(columns: Columns) -> int:
-    return len(next(iter(columns.values())))
-
-
-def _bytes(columns: Columns) -> int:
-    return sum(values.nbytes for values in columns.values())

@@ -5,26 +5,32 @@ the file's size alone and a resumed run reads no more than it needs. A unit of a
 compressed CSV file cannot be entered in the middle: it is one unit, read in blocks.
 """
 
+import functools
 import gzip
 import logging
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal, cast
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from trainer.errors import RunError, UsageError
-from trainer.inputs import text
-from trainer.inputs.spec import Columns, InputSpec
+from trainer.inputs import encoding, text
+from trainer.inputs.encoding import ARROW_ERRORS, Inspected
+from trainer.inputs.spec import Columns, InputSpec, concatenate, count_rows
 from trainer.storage import paths
 
 
-UNIT_BYTES = 8 << 20
-LOOK_AHEAD_BYTES = 1 << 16
+OnBadRow = Literal["error", "skip"]
+
+UNIT_BYTES = 4 << 20  # fits a core's cache: with twice as much, Arrow is a third slower
+GZIP_RATIO = 4  # about how many times larger a compressed file's content is
+COUNT_BYTES = 64 << 20
+EMPTY_LINE = re.compile(rb"\n(?=\r?\n)")
 log = logging.getLogger("trainer.inputs")
 
 
@@ -35,78 +41,77 @@ class Unit:
     path: str
     start: int
     stop: int
-    size: int  # about how many bytes are read
+    size: int  # about how many bytes its rows take
     header: tuple[str, ...] = ()  # the column names in the first line of a CSV file; empty where it has none
+    labels: str = ""  # the file with the labels, where that is another one
 
 
-def csv_units(spec: InputSpec, path: str) -> list[Unit]:
-    """The units of a CSV file. A header that lacks a column raises `UsageError`."""
-    header = _header(spec, path)
-    size = paths.size(path)
+def csv_units(spec: InputSpec, path: str, unit_bytes: int = UNIT_BYTES) -> list[Unit]:
+    """The units of a CSV file. A header that lacks a column, or a feature that no cell holds, raises `UsageError`."""
+    vectors = [feature.name for feature in spec.read if feature.shape]
+    if vectors:
+        raise UsageError(
+            f"{path}: {vectors[0]} is a vector, which no CSV cell holds; expected Parquet, TFRecord or IDX"
+        )
+    header, size = _header(spec, path), paths.size(path)
     if compressed(path):
-        return [Unit(path, 0, 1, size, header)] if size else []
-    return [
-        Unit(path, start, min(start + UNIT_BYTES, size), min(UNIT_BYTES, size - start), header)
-        for start in range(0, size, UNIT_BYTES)
-    ]
+        return [Unit(path, 0, 1, size * GZIP_RATIO, header)]
+    starts = range(0, size, unit_bytes)
+    return [Unit(path, i, min(i + unit_bytes, size), min(unit_bytes, size - i), header) for i in starts]
 
 
-def read_csv(spec: InputSpec, unit: Unit, *, skip_bad_rows: bool) -> Columns:
+def read_csv(spec: InputSpec, unit: Unit, *, on_bad_row: OnBadRow, block_bytes: int = UNIT_BYTES) -> Columns:
     """The encoded rows of a unit. A bad row raises `RunError` with its line, or is left out and counted in the log."""
     names = unit.header or spec.columns
     parts = []
-    for block, first_line in _blocks(unit):
-        if not block.strip():
-            continue
+    for lines, count_before in _gzip_blocks(unit, block_bytes) if compressed(unit.path) else _blocks(unit):
         try:
-            columns, unknown = text.parse(spec, block, names)
-        except ValueError as error:  # Arrow's errors are ValueErrors too
-            good = _good_rows(spec, unit, block, first_line, names, skip_bad_rows, error)
-            if not good:
-                continue
-            columns, unknown = text.parse(spec, good, names)
-        text.check_vocabulary(spec, columns, unknown, unit.path)
-        parts.append(columns)
+            encoded = text.parse(spec, lines, names)
+        except ARROW_ERRORS:
+            inspected = text.inspect(spec, lines, names)
+            if inspected.bad:
+                line = count_before() + inspected.bad[0].number
+                hint = f" (no header, which would name {', '.join(spec.columns)})" if line == 1 else ""
+                _report(inspected, f"{unit.path}: line {line}{hint}", on_bad_row)
+            encoded = inspected.good
+        encoding.check_vocabulary(spec, encoded.words, unit.path)
+        parts.append(encoded.columns)
     return concatenate(spec, parts)
 
 
 def count_csv(spec: InputSpec, path: str) -> int:
-    """The rows of a CSV file, found by counting line ends."""
-    lines, last = 0, b"\n"
+    """The rows of a CSV file, good or bad: the lines that are not empty, but for the header."""
+    rows = 0
     with open_text(path) as file:
-        while block := file.read(UNIT_BYTES):
-            lines += block.count(b"\n")
-            last = block[-1:]
-    return lines + (last != b"\n") - bool(_header(spec, path))
+        while lines := file.read(UNIT_BYTES) + file.readline():
+            rows += lines.count(b"\n") - len(EMPTY_LINE.findall(b"\n" + lines)) + (not lines.endswith(b"\n"))
+    return rows - bool(_header(spec, path))
 
 
-def parquet_units(path: str) -> list[Unit]:
-    """The row groups of a Parquet file that have rows."""
+def parquet_units(spec: InputSpec, path: str) -> list[Unit]:
+    """The row groups of a Parquet file that have rows. A missing column raises `UsageError`."""
     with _parquet(path) as file:
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    return [Unit(path, i, i + 1, group.total_byte_size) for i, group in enumerate(groups) if group.num_rows]
-
-
-def read_parquet(spec: InputSpec, unit: Unit, *, skip_bad_rows: bool) -> Columns:
-    """The encoded rows of a row group; see `read_csv`."""
-    names = [feature.name for feature in spec.read]
-    with _parquet(unit.path) as file:
-        missing = [name for name in names if name not in file.schema_arrow.names]
+        have = file.schema_arrow.names
+        missing = [feature.name for feature in spec.read if feature.name not in have]
         if missing:
-            raise UsageError(
-                f"{unit.path}: lacks the column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)}"
-            )
-        table = file.read_row_groups(list(range(unit.start, unit.stop)), columns=names)
+            raise UsageError(f"{path}: lacks the column {', '.join(missing)}; it has {', '.join(have)}")
+        rows = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    return [Unit(path, i, i + 1, count * spec.stored_bytes) for i, count in enumerate(rows) if count]
+
+
+def read_parquet(spec: InputSpec, unit: Unit, *, on_bad_row: OnBadRow) -> Columns:
+    """The encoded rows of a row group; see `read_csv`."""
+    with _parquet(unit.path) as file:
+        table = file.read_row_groups(list(range(unit.start, unit.stop)), columns=[f.name for f in spec.read])
+        rows_before = sum(file.metadata.row_group(i).num_rows for i in range(unit.start))
     try:
-        columns, unknown = text.encode(spec, table)
-    except (ValueError, pa.ArrowException) as error:
-        # The careful path reads text, so the group goes through it as CSV; rows count from 1 within the group.
-        sink = pa.BufferOutputStream()
-        pa.csv.write_csv(table, sink, pa.csv.WriteOptions(include_header=False, quoting_style="needed"))
-        block = sink.getvalue().to_pybytes()
-        columns, unknown = text.parse(spec, _good_rows(spec, unit, block, 1, names, skip_bad_rows, error), names)
-    text.check_vocabulary(spec, columns, unknown, unit.path)
-    return columns
+        encoded = encoding.encode(spec, table)
+    except ARROW_ERRORS:
+        inspected = encoding.inspect(spec, table)
+        _report(inspected, f"{unit.path}: row {rows_before + inspected.bad[0].number + 1}", on_bad_row)
+        encoded = inspected.good
+    encoding.check_vocabulary(spec, encoded.words, unit.path)
+    return encoded.columns
 
 
 def count_parquet(path: str) -> int:
@@ -115,116 +120,82 @@ def count_parquet(path: str) -> int:
         return int(file.metadata.num_rows)
 
 
-def concatenate(spec: InputSpec, parts: list[Columns]) -> Columns:
-    """One set of columns out of several."""
-    if len(parts) == 1:
-        return parts[0]
-    return {
-        f.name: np.concatenate([part[f.name] for part in parts])
-        if parts
-        else np.zeros((0, *f.shape), dtype=f.stored_dtype)
-        for f in spec.read
-    }
-
-
 def compressed(path: str) -> bool:
     """Whether the name says gzip."""
     return path.endswith(".gz")
 
 
-def open_text(path: str) -> BinaryIO:
-    """The bytes of a file, decompressed where its name says gzip."""
-    file = paths.open_input(path)
-    if not compressed(path):
-        return file
-    unzipped = gzip.GzipFile(fileobj=file, mode="rb")
-    unzipped.myfileobj = file  # type: ignore[assignment]  # closed with it; gzip leaves a file that it was given open
-    return unzipped  # type: ignore[return-value]
+@contextmanager
+def open_text(path: str) -> Iterator[BinaryIO]:
+    """The bytes of a file, decompressed where its name says gzip; if that fails, `RunError`."""
+    with paths.open_input(path) as file:
+        if not compressed(path):
+            yield file
+            return
+        try:
+            with gzip.GzipFile(fileobj=file, mode="rb") as unzipped:
+                yield cast(BinaryIO, unzipped)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise RunError(f"{path}: not a whole gzip file: {error}") from error
 
 
-def _parquet(path: str) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(paths.open_input(path))
-    except pa.ArrowInvalid as error:
-        raise RunError(f"{path}: not a whole Parquet file: {error}") from error
+@contextmanager
+def _parquet(path: str) -> Iterator[pq.ParquetFile]:
+    with paths.open_input(path) as file:
+        try:
+            yield pq.ParquetFile(file)
+        except (pa.ArrowException, OSError) as error:
+            raise RunError(f"{path}: not a whole Parquet file: {error}") from error
 
 
 def _header(spec: InputSpec, path: str) -> tuple[str, ...]:
     with open_text(path) as file:
-        try:
-            first_line = file.readline()
-        except (EOFError, OSError, zlib.error) as error:
-            raise RunError(f"{path}: not a whole gzip file: {error}") from error
-    return text.header(spec, first_line, path)
+        return text.header(spec, file.readline(), path)
 
 
-def _blocks(unit: Unit) -> Iterator[tuple[bytes, int | None]]:
-    """Blocks of whole lines of a CSV unit, each with its first line's number where that is known without counting."""
-    if not compressed(unit.path):
-        yield _lines_from(unit), None
-        return
-    line, rest = 1, b""
+def _blocks(unit: Unit) -> Iterator[tuple[bytes, Callable[[], int]]]:
+    """The lines that a unit of a plain CSV file owns, but for the header, and how to count those before them."""
+    start = max(0, unit.start - 1)  # where that byte ends a line, the next one starts within the unit
+    with paths.open_input(unit.path) as file:
+        file.seek(start)
+        if unit.start or unit.header:
+            start += len(file.readline(unit.stop - start))
+        if start == unit.stop:
+            return
+        lines = file.read(unit.stop - start)
+        if not lines.endswith(b"\n"):
+            lines += file.readline()
+    yield lines, functools.partial(_lines_before, unit.path, start)
+
+
+def _gzip_blocks(unit: Unit, block_bytes: int) -> Iterator[tuple[bytes, Callable[[], int]]]:
+    """The same for a compressed file, block by block."""
+    before = 0
     with open_text(unit.path) as file:
         if unit.header:
             file.readline()
-            line = 2
-        try:
-            while piece := file.read(UNIT_BYTES):
-                head, end, tail = (rest + piece).rpartition(b"\n")
-                rest = tail
-                if end:
-                    yield head + end, line
-                    line += head.count(b"\n") + 1
-        except (EOFError, OSError, zlib.error) as error:
-            raise RunError(f"{unit.path}: not a whole gzip file: {error}") from error
-    if rest:
-        yield rest, line
+            before = 1
+        while lines := file.read(block_bytes) + file.readline():
+            yield lines, functools.partial(int, before)
+            before += lines.count(b"\n")
 
 
-def _lines_from(unit: Unit) -> bytes:
-    """The lines that start in bytes [start, stop) of a plain CSV file, without the header."""
-    with paths.open_input(unit.path) as file:
-        file.seek(max(0, unit.start - 1))
-        data = file.read(unit.stop - max(0, unit.start - 1))
-        if not data.endswith(b"\n"):
-            while (piece := file.read(LOOK_AHEAD_BYTES)) and (end := piece.find(b"\n")) < 0:
-                data += piece
-            if piece:
-                data += piece[: end + 1]
-    if unit.start > 0 or unit.header:
-        return data[data.find(b"\n") + 1 :] if b"\n" in data else b""
-    return data
+def _lines_before(path: str, offset: int) -> int:
+    return sum(_line_ends(path, start, min(COUNT_BYTES, offset - start)) for start in range(0, offset, COUNT_BYTES))
 
 
-def _good_rows(
-    spec: InputSpec,
-    unit: Unit,
-    block: bytes,
-    first_line: int | None,
-    names: tuple[str, ...] | list[str],
-    skip: bool,
-    error: Exception,
-) -> bytes:
-    """The block without its bad rows, or `RunError` with the first of them."""
-    rows = list(text.inspect(spec, block, names))
-    bad = [row for row, _ in rows if row]
-    if not bad:
-        raise RunError(f"{unit.path}: cannot be parsed: {error}") from error
-    if first_line is None:
-        first_line = _line_number(unit)
-    place = f"{unit.path}: line {first_line + bad[0].line - 1}: {bad[0].problem}"
-    if not skip:
-        raise RunError(f"{place} (--on-bad-row skip leaves such rows out)")
-    log.warning("skipped %d of %d rows; the first: %s", len(bad), len(rows), place)
-    return b"".join(line for row, line in rows if not row)
+@functools.lru_cache(maxsize=4096)  # else a large file with a bad row in every unit would be read again for each
+def _line_ends(path: str, start: int, size: int) -> int:
+    with paths.open_input(path) as file:
+        file.seek(start)
+        return file.read(size).count(b"\n")
 
 
-def _line_number(unit: Unit) -> int:
-    """The number, from 1, of the first line that `_lines_from` returns for a plain CSV unit."""
-    if unit.path.endswith(".parquet"):
-        return 1
-    with paths.open_input(unit.path) as file:
-        before = file.read(unit.start)
-        if unit.start == 0:
-            return 2 if unit.header else 1
-        return before.count(b"\n") + (1 if before.endswith(b"\n") else 2)
+def _report(inspected: Inspected, first: str, on_bad_row: OnBadRow) -> None:
+    """Raise `RunError` with the first bad row, or say in the log how many there are. `first` is its place."""
+    bad = inspected.bad
+    problem = f"{first}: {bad[0].problem}"
+    if on_bad_row == "error":
+        raise RunError(f"{problem} (--on-bad-row skip leaves such rows out)")
+    total = len(bad) + count_rows(inspected.good.columns)
+    log.warning("skipped %d of %d rows; the first: %s", len(bad), total, problem)

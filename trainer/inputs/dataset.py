@@ -1,7 +1,8 @@
 """Any `tf.data.Dataset` of batches as an input: `(features, label)` or `(features, label, sample_weight)`.
 
-The position is the dataset iterator's own checkpoint, so it is exact through shuffle, interleave and prefetch. Batches
-of one shape go to a call together; one of another shape, such as a short last batch, goes by itself.
+The position is the dataset iterator's own checkpoint, so it is exact through shuffle, interleave and prefetch, as long
+as a `prefetch` does not come before a `repeat`. Batches of one shape go to a call together; one of another shape, such
+as a short last batch, goes by itself.
 """
 
 from collections.abc import Iterator
@@ -18,11 +19,13 @@ PREFIX = "iterator"
 
 
 class DatasetTrainBatches:
-    """Endless batches of a dataset, which is repeated if it has an end."""
+    """Endless batches of a dataset, begun again at its end. Those shorter than the first are left out."""
 
     def __init__(self, dataset: tf.data.Dataset) -> None:
         self.dataset = dataset
-        self._iterator = iter(dataset if dataset.cardinality() == tf.data.INFINITE_CARDINALITY else dataset.repeat())
+        # First, since to look at a batch moves the seed of the dataset on, which a restored position has to undo.
+        self._like = _zeros(dataset)
+        self._iterator = iter(dataset)
 
     def save(self, folder: str) -> dict[str, Any]:
         """Write the iterator into a checkpoint's folder."""
@@ -36,14 +39,28 @@ class DatasetTrainBatches:
 
     def zeros(self) -> Any:
         """One batch of zeros: what shapes and dtypes the model gets."""
-        return _zeros(self.dataset)
+        return self._like
 
     def take(self, steps: int) -> list[Batches]:
-        """The next `steps` batches, those of one shape together."""
-        try:
-            return _grouped([next(self._iterator) for _ in range(steps)])
-        except StopIteration as error:
-            raise RunError("the training dataset is empty; expected at least one batch") from error
+        """The next `steps` batches."""
+        return _grouped([self._full_batch() for _ in range(steps)])
+
+    def _full_batch(self) -> Any:
+        """The next batch of the first one's shape, which is what a step is compiled for."""
+        expected = _shapes(self._like)
+        while True:
+            batch = next(self._iterator, None)
+            if batch is None:
+                # Not by `repeat`: over a prefetch, it can lose the order after a restore (seen in TensorFlow 2.21).
+                self._iterator = iter(self.dataset)
+                batch = _next(self._iterator)
+            found = _shapes(batch)
+            if found == expected:
+                return batch
+            if any(f[1:] != e[1:] or f[0] > e[0] for f, e in zip(found, expected, strict=True)):
+                raise RunError(
+                    f"the training dataset: a batch of shapes {found}; expected those of the first, {expected}"
+                )
 
 
 class DatasetEvalBatches:
@@ -80,11 +97,20 @@ def _grouped(batches: list[Any]) -> list[Batches]:
     ]
 
 
+def _next(iterator: Any) -> Any:
+    try:
+        return next(iterator)
+    except StopIteration as error:
+        raise RunError("the dataset is empty; expected at least one batch") from error
+
+
 def _shapes(batch: Any) -> list[tuple[int, ...]]:
     return [tuple(tensor.shape) for tensor in tf.nest.flatten(batch)]
 
 
 def _zeros(dataset: tf.data.Dataset) -> Any:
-    return tf.nest.map_structure(
-        lambda spec: np.zeros([size or 1 for size in spec.shape], spec.dtype.as_numpy_dtype), dataset.element_spec
-    )
+    """Like the first batch, which is read only where the dataset does not know its shape: `batch` may end short."""
+    like = dataset.element_spec
+    if any(not spec.shape.is_fully_defined() for spec in tf.nest.flatten(like)):
+        like = _next(iter(dataset))
+    return tf.nest.map_structure(lambda spec: np.zeros(spec.shape, spec.dtype.as_numpy_dtype), like)

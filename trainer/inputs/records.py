@@ -1,72 +1,95 @@
 """TFRecord and IDX files: records of numbers and raw bytes.
 
+    write_tfrecord("train.tfrecords.gz", images, labels)     # the layout of 2017
+    columns = read_tfrecord(spec, unit)                      # any layout that the spec describes
+
 IDX is the format of MNIST's own four files: images and labels apart, paired here by name. A TFRecord file holds
-`tf.train.Example`s; the layout of 2017 has the bytes of an image under `image_raw` and an int64 `label`.
+`tf.train.Example`s; in the layout of 2017 an image's bytes are under `image_raw`, its class is the int64 `label`.
 Both are read whole, one file a unit.
 """
 
 import gzip
+import itertools
 import math
 import struct
-import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
+import google_crc32c
 import numpy as np
+import pyarrow as pa
 
 from trainer.errors import RunError, UsageError
-from trainer.inputs.columns import Unit, compressed, concatenate, open_text
-from trainer.inputs.spec import Columns, Feature, InputSpec
+from trainer.inputs import encoding
+from trainer.inputs.columns import GZIP_RATIO, Unit, compressed, open_text
+from trainer.inputs.encoding import ARROW_ERRORS
+from trainer.inputs.spec import Columns, Feature, InputSpec, concatenate
 from trainer.storage import paths
 
 
 IDX_UINT8 = 0x08
+LENGTH = struct.Struct("<QI")  # of a record: the size of its data, and that size's checksum
+CHECKSUM = struct.Struct("<I")
 EXAMPLES_A_PARSE = 4096
 
 
-def idx_pairs(files: list[str]) -> list[tuple[str, str]]:
-    """(images, labels) for each images file, paired as `train-images-idx3-ubyte` and `train-labels-idx1-ubyte` are."""
-    images = [path for path in files if "images" in paths.name(path)]
-    labels = {path for path in files if "labels" in paths.name(path)}
-    pairs = []
-    for path in images:
-        partner = paths.join(paths.parent(path), paths.name(path).replace("images", "labels").replace("idx3", "idx1"))
-        partner = partner if partner in labels else partner.removeprefix("./")
-        if partner not in labels:
+def whole_unit(path: str, labels: str = "") -> Unit:
+    """The unit of a file that is read at once."""
+    return Unit(path, 0, 1, paths.size(path) * (GZIP_RATIO if compressed(path) else 1), labels=labels)
+
+
+def idx_units(spec: InputSpec, files: list[str]) -> list[Unit]:
+    """A unit for each images file, with its labels: `train-labels-idx1-ubyte` for `train-images-idx3-ubyte`.
+
+    Either may be compressed. Images without labels, labels without images, and a spec of more than one feature of
+    pixels and an integer label raise `UsageError`.
+    """
+    fits = [f.scale is not None for f in spec.features] == [True] and spec.label.dtype == "int64"
+    if files and not fits:
+        raise UsageError(f"{files[0]}: an IDX file, which holds pixels and integer labels; the spec asks for others")
+    labels = {path.removesuffix(".gz"): path for path in files if "images" not in paths.name(path)}
+    units = []
+    for path in files:
+        name = paths.name(path)
+        if "images" not in name:
+            continue
+        partner = path.removesuffix(name) + name.replace("images", "labels").replace("idx3", "idx1")
+        if partner.removesuffix(".gz") not in labels:
             raise UsageError(f"{path}: no labels file; expected {partner} among the files")
-        pairs.append((path, partner))
-        labels.remove(partner)
-    if labels or not pairs:
-        raise UsageError(f"{min(labels, default=files[0])}: no images file beside it; a glob must match both")
-    return pairs
+        units.append(whole_unit(path, labels.pop(partner.removesuffix(".gz"))))
+    if labels:
+        raise UsageError(f"{min(labels.values())}: no images file beside it; a glob must match both")
+    return units
 
 
 def read_idx(path: str) -> np.ndarray:
     """The uint8 array of an IDX file, of the shape in its header. A short or foreign file raises `RunError`."""
-    try:
-        with open_text(path) as file:
-            content = file.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise RunError(f"{path}: not a whole gzip file: {error}") from error
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != IDX_UINT8:
+    with open_text(path) as file:
+        content = file.read()
+    if len(content) < 4 or content[:3] != bytes([0, 0, IDX_UINT8]):
         raise RunError(f"{path}: not an IDX file of bytes; it starts with {content[:4]!r}")
     rank = content[3]
     start = 4 + 4 * rank
     shape = struct.unpack(f">{rank}I", content[4:start].ljust(4 * rank, b"\0"))
     if len(content) - start != math.prod(shape):
         raise RunError(
-            f"{path}: cut short: {max(0, len(content) - start):,} bytes of data, expected "
-            f"{math.prod(shape):,} for shape {'x'.join(map(str, shape))}"
+            f"{path}: {'cut short' if len(content) - start < math.prod(shape) else 'too long'}: "
+            f"{max(0, len(content) - start):,} bytes of data, expected {math.prod(shape):,} for shape "
+            f"{'x'.join(map(str, shape))}"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def read_images(spec: InputSpec, images_path: str, labels_path: str) -> Columns:
-    """The columns of a pair of IDX files, for a spec of one feature of pixels."""
+def read_images(spec: InputSpec, unit: Unit) -> Columns:
+    """The columns of an IDX pair, for a spec of one feature of pixels and an integer label."""
     (feature,) = spec.features
-    images, labels = read_idx(images_path), read_idx(labels_path)
-    if len(images) != len(labels):
-        raise RunError(f"{labels_path}: {len(labels):,} labels for the {len(images):,} images of {images_path}")
-    if images[0].size != math.prod(feature.shape):
-        raise RunError(f"{images_path}: {images[0].size} pixels an image, expected {math.prod(feature.shape)}")
+    images, labels = read_idx(unit.path), read_idx(unit.labels)
+    if labels.ndim != 1 or len(images) != len(labels):
+        raise RunError(f"{unit.labels}: {labels.size:,} labels for the {len(images):,} images of {unit.path}")
+    if math.prod(images.shape[1:]) != math.prod(feature.shape):
+        raise RunError(
+            f"{unit.path}: {math.prod(images.shape[1:])} pixels an image, expected {math.prod(feature.shape)}"
+        )
     return {
         feature.name: images.reshape(len(images), *feature.shape),
         spec.label.name: labels.astype(spec.label.stored_dtype),
@@ -74,63 +97,116 @@ def read_images(spec: InputSpec, images_path: str, labels_path: str) -> Columns:
 
 
 def count_idx(path: str) -> int:
-    """The number of items in an IDX file, from its header."""
+    """The number of images in an IDX file, from its header; of a labels file none."""
+    if "images" not in paths.name(path):
+        return 0
     with open_text(path) as file:
-        head = file.read(8)
-    return int(struct.unpack(">I", head[4:8].ljust(4, b"\0"))[0])
+        return int(struct.unpack(">I", file.read(8)[4:].ljust(4, b"\0"))[0])
 
 
 def read_tfrecord(spec: InputSpec, unit: Unit) -> Columns:
-    """The columns of a TFRecord file. A bad checksum or a record without a needed key raises `RunError`."""
-    import tensorflow as tf  # here, since the other formats start a run without waiting for it
-
-    records = tf.data.TFRecordDataset(unit.path, "GZIP" if compressed(unit.path) else "")
-    parts, parsed = [], 0
-    try:
-        for batch in records.batch(EXAMPLES_A_PARSE):
-            examples = tf.io.parse_example(batch, {_key(f): _parsing(f, tf) for f in spec.read})
-            parts.append({f.name: _stored(f, examples[_key(f)].numpy(), unit.path, parsed) for f in spec.read})
-            parsed += int(batch.shape[0])
-    except tf.errors.DataLossError as error:
-        raise RunError(f"{unit.path}: damaged after record {parsed}: {error.message}") from error
-    except tf.errors.InvalidArgumentError as error:
-        raise RunError(f"{unit.path}: a record from {parsed} on does not fit: {error.message}") from error
+    """The columns of a TFRecord file. A damaged record, or one that is not as the spec says, raises `RunError`."""
+    parts: list[Columns] = []
+    first = 0  # the number of the batch's first record, from 0
+    with open_text(unit.path) as file:
+        for batch in _batches(_records(file, unit.path)):
+            table = _table(spec, batch, unit.path, first)
+            try:
+                encoded = encoding.encode(spec, table)
+            except ARROW_ERRORS as error:
+                bad = encoding.inspect(spec, table).bad[0]
+                raise RunError(f"{unit.path}: record {first + bad.number}: {bad.problem}") from error
+            encoding.check_vocabulary(spec, encoded.words, unit.path)
+            parts.append(encoded.columns)
+            first += len(batch)
     return concatenate(spec, parts)
 
 
 def count_tfrecord(path: str) -> int:
-    """The number of records, found by stepping over their lengths."""
-    count = 0
+    """The number of whole records. A damaged one raises `RunError`."""
     with open_text(path) as file:
-        try:
-            while len(head := file.read(12)) == 12:
-                file.seek(int.from_bytes(head[:8], "little") + 4, 1)
-                count += 1
-        except (EOFError, OSError, zlib.error, OverflowError):
-            return count  # reading it will say what is wrong
-    return count
+        return sum(1 for _ in _records(file, path))
+
+
+def write_tfrecord(path: str, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,) in the layout of 2017, whole or not at all.
+
+    It is compressed where the name says `.gz`.
+    """
+    import tensorflow as tf  # here and below: the other formats start a run without waiting for it
+
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or labels.shape != images.shape[:1]:
+        raise UsageError(
+            f"{path}: images {images.dtype}{images.shape} and labels {labels.shape}; "
+            "expected uint8 (N, H, W) or (N, H, W, C) and (N,)"
+        )
+    height, width, depth = (*images.shape[1:], 1)[:3]
+    shape = {"height": height, "width": width, "depth": depth}
+    content = bytearray()
+    for image, label in zip(images, labels, strict=True):
+        example = tf.train.Example()
+        for key, value in {**shape, "label": int(label)}.items():
+            example.features.feature[key].int64_list.value.append(value)
+        example.features.feature["image_raw"].bytes_list.value.append(image.tobytes())
+        content += _framed(example.SerializeToString(deterministic=True))
+    paths.write_bytes(path, gzip.compress(content, mtime=0) if compressed(path) else bytes(content))
+
+
+def _framed(data: bytes) -> bytes:
+    size = struct.pack("<Q", len(data))
+    return size + CHECKSUM.pack(_checksum(size)) + data + CHECKSUM.pack(_checksum(data))
+
+
+def _records(file: BinaryIO, path: str) -> Iterator[bytes]:
+    """The records' data, each checked against its checksum."""
+    number = 0
+    while head := file.read(LENGTH.size):
+        if len(head) < LENGTH.size or LENGTH.unpack(head)[1] != _checksum(head[:8]):
+            raise RunError(f"{path}: record {number}: damaged or cut short: its length has a bad checksum")
+        size = LENGTH.unpack(head)[0]
+        body = file.read(size + CHECKSUM.size)
+        data, checksum = body[:size], body[size:]
+        if len(body) < size + CHECKSUM.size:
+            raise RunError(f"{path}: record {number}: cut short: {len(data):,} bytes of data, expected {size:,}")
+        if CHECKSUM.unpack(checksum)[0] != _checksum(data):
+            raise RunError(f"{path}: record {number}: damaged: its data has a bad checksum")
+        yield data
+        number += 1
+
+
+def _checksum(data: bytes) -> int:
+    """The masked crc32c of TFRecord files: rotated by 15 bits, plus a constant."""
+    crc: int = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _batches(records: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while batch := list(itertools.islice(records, EXAMPLES_A_PARSE)):
+        yield batch
+
+
+def _table(spec: InputSpec, records: list[bytes], path: str, first: int) -> pa.Table:
+    """What the spec reads of serialized Examples."""
+    import tensorflow as tf
+
+    try:
+        parsed = tf.io.parse_example(records, {_key(f): _parsing(f, tf) for f in spec.read})
+    except tf.errors.InvalidArgumentError as error:
+        raise RunError(f"{path}: a record from {first} on does not fit: {' '.join(error.message.split())}") from error
+    return pa.table({f.name: _arrow(f, parsed[_key(f)].numpy()) for f in spec.read})
 
 
 def _key(feature: Feature) -> str:
     return feature.record or feature.name
 
 
-def _parsing(feature: Feature, tf):  # type: ignore[no-untyped-def]
-    if feature.record or feature.dtype == "string":
+def _parsing(feature: Feature, tf: Any) -> Any:
+    if feature.record or feature.vocabulary:
         return tf.io.FixedLenFeature([], tf.string)
     return tf.io.FixedLenFeature(feature.shape, tf.int64 if feature.dtype == "int64" else tf.float32)
 
 
-def _stored(feature: Feature, values: np.ndarray, path: str, first: int) -> np.ndarray:
-    if feature.record:
-        size = math.prod(feature.shape)
-        for i, raw in enumerate(values):
-            if len(raw) != size:
-                raise RunError(f"{path}: record {first + i}: {len(raw)} bytes in {feature.record}, expected {size}")
-        return np.frombuffer(b"".join(values), np.uint8).reshape(-1, *feature.shape)
-    if feature.vocabulary:
-        position = {word.encode(): i for i, word in enumerate(feature.vocabulary)}
-        return np.array([position.get(word, len(position)) for word in values], np.int32)
-    if feature.scale is not None:
-        return np.rint(values / feature.scale).astype(np.uint8)
-    return values.astype(feature.stored_dtype)
+def _arrow(feature: Feature, values: np.ndarray) -> pa.Array:
+    if feature.record or not feature.shape:
+        return pa.array(values, pa.binary() if values.dtype == object else None)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), math.prod(feature.shape))

@@ -1,59 +1,48 @@
-"""The files of one input, whatever their format, as units to read.
+"""The files of one input, whatever their formats, as units to read.
 
 source = open_source(("data/babyweight/train.csv*",), spec)
 columns = source.read(source.units[0])
 """
 
+import re
 from dataclasses import dataclass
-from functools import cached_property
 
 from trainer.errors import RunError, UsageError
 from trainer.inputs import columns, records
-from trainer.inputs.columns import Unit
+from trainer.inputs.columns import UNIT_BYTES, OnBadRow, Unit
 from trainer.inputs.spec import Columns, InputSpec
 from trainer.storage import paths
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files with one spec. `units` says what can be read, `read` reads one."""
+    """Files with one spec, and the units in which they are read, in order."""
 
     files: tuple[str, ...]
+    units: tuple[Unit, ...]
     spec: InputSpec
-    skip_bad_rows: bool = False
+    on_bad_row: OnBadRow = "error"
 
-    @cached_property
-    def units(self) -> tuple[Unit, ...]:
-        """Everything there is to read, in the order of the files. No data at all raises `UsageError`."""
-        units: list[Unit] = []
-        for path in self.files:
-            form = format_of(path)
-            if form == "csv":
-                units += columns.csv_units(self.spec, path)
-            elif form == "parquet":
-                units += columns.parquet_units(path)
-            elif form == "tfrecord":
-                units += [Unit(path, 0, 1, paths.size(path))]
-        units += [Unit(image, 0, 1, paths.size(image)) for image in self._labels]
-        if not units or not any(unit.size for unit in units):
-            raise UsageError(f"{', '.join(self.files)}: no data; expected at least one row")
-        return tuple(units)
+    @property
+    def size(self) -> int:
+        """About how many bytes the rows take."""
+        return sum(unit.size for unit in self.units)
 
     def read(self, unit: Unit) -> Columns:
         """The encoded rows of a unit."""
         form = format_of(unit.path)
         if form == "csv":
-            return columns.read_csv(self.spec, unit, skip_bad_rows=self.skip_bad_rows)
+            return columns.read_csv(self.spec, unit, on_bad_row=self.on_bad_row)
         if form == "parquet":
-            return columns.read_parquet(self.spec, unit, skip_bad_rows=self.skip_bad_rows)
+            return columns.read_parquet(self.spec, unit, on_bad_row=self.on_bad_row)
         if form == "tfrecord":
             return records.read_tfrecord(self.spec, unit)
-        return records.read_images(self.spec, unit.path, self._labels[unit.path])
+        return records.read_images(self.spec, unit)
 
     def count_rows(self) -> int:
-        """The rows of all files, without encoding them."""
+        """The rows of all files, without encoding them. None at all raises `RunError`."""
         rows = sum(self._count(path) for path in self.files)
-        if rows <= 0:
+        if not rows:
             raise RunError(f"{', '.join(self.files)}: no rows; expected at least one")
         return rows
 
@@ -63,29 +52,41 @@ class Source:
             return columns.count_csv(self.spec, path)
         if form == "parquet":
             return columns.count_parquet(path)
-        if form == "tfrecord":
-            return records.count_tfrecord(path)
-        return records.count_idx(path) if path in self._labels else 0
-
-    @cached_property
-    def _labels(self) -> dict[str, str]:
-        """The labels file of each IDX images file."""
-        files = [path for path in self.files if format_of(path) == "idx"]
-        return dict(records.idx_pairs(files)) if files else {}
+        return records.count_tfrecord(path) if form == "tfrecord" else records.count_idx(path)
 
 
-def open_source(patterns: tuple[str, ...], spec: InputSpec, *, on_bad_row: str = "error") -> Source:
-    """The source of all files that the globs match; headers and pairs are checked, nothing else is read yet."""
-    source = Source(tuple(paths.expand(patterns)), spec, skip_bad_rows=on_bad_row == "skip")
-    source.units  # noqa: B018 -- lists them now, while a mistake is still a matter of flags
-    return source
+def open_source(
+    patterns: tuple[str, ...], spec: InputSpec, *, on_bad_row: OnBadRow = "error", unit_bytes: int = UNIT_BYTES
+) -> Source:
+    """The source of all files that the globs match. Names, headers and footers are checked; rows are not read yet.
+
+    A mistake in them is one of flags, and raises `UsageError`; so do files that are all empty.
+    """
+    files = paths.expand(patterns)
+    units: list[Unit] = []
+    for path in files:
+        form = format_of(path)
+        if form == "csv":
+            units += columns.csv_units(spec, path, unit_bytes)
+        elif form == "parquet":
+            units += columns.parquet_units(spec, path)
+        elif form == "tfrecord":
+            units.append(records.whole_unit(path))
+    units += records.idx_units(spec, [path for path in files if format_of(path) == "idx"])
+    if not any(unit.size for unit in units):
+        raise UsageError(f"{', '.join(files)}: no data; expected at least one row")
+    return Source(tuple(files), tuple(units), spec, on_bad_row)
 
 
 def format_of(path: str) -> str:
     """csv, parquet, tfrecord or idx, by the file's name."""
     name = paths.name(path)
-    if "tfrecord" in name:
-        return "tfrecord"
-    if "ubyte" in name or "idx" in name:
-        return "idx"
-    return "parquet" if ".parquet" in name else "csv"
+    for form, pattern in (
+        ("csv", r"\.csv"),
+        ("parquet", r"\.parquet"),
+        ("tfrecord", "tfrecord"),
+        ("idx", r"ubyte|idx\d"),
+    ):
+        if re.search(pattern, name):
+            return form
+    return "csv"

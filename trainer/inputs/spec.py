@@ -11,6 +11,8 @@ vocabulary become their position in it, and an unknown or missing word becomes `
 into zeros; a missing number becomes `default`; bytes of pixels are multiplied by `scale`.
 """
 
+import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +34,7 @@ class Feature:
     shape: tuple[int, ...] = ()
     vocabulary: tuple[str, ...] = ()  # of a string feature
     unit: str | None = None
-    default: float | None = None  # stands in for a missing number; None makes such a row a bad one
+    default: float | None = None  # of a float32 scalar: stands in for a missing one; None makes such a row a bad one
     scale: float | None = None  # stored as uint8 and multiplied by this
     record: str | None = None  # the key of the raw uint8 bytes in a tf.Example, where it is not the name
 
@@ -50,6 +52,11 @@ class Feature:
     def stored_dtype(self) -> str:
         """The dtype of the encoded values in memory."""
         return "uint8" if self.scale is not None else self.model_dtype
+
+    @property
+    def stored_bytes(self) -> int:
+        """The size of one encoded example in memory."""
+        return np.dtype(self.stored_dtype).itemsize * math.prod(self.shape)
 
 
 def number(name: str, *, unit: str | None = None, default: float | None = None) -> Feature:
@@ -89,9 +96,21 @@ class InputSpec:
     def __post_init__(self) -> None:
         if not self.columns:
             object.__setattr__(self, "columns", tuple(f.name for f in self.read))
+        for names in ([f.name for f in self.read], self.columns):
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            if twice:
+                raise UsageError(f"column {twice[0]}: named twice; expected each name once")
+        if self.label.default is not None:
+            raise UsageError(f"label {self.label.name}: a label has no default; a row without a label is a bad one")
         for feature in self.read:
-            if feature.dtype == "string" and not feature.vocabulary:
-                raise UsageError(f"feature {feature.name}: a string feature needs a vocabulary")
+            if (feature.dtype == "string") != bool(feature.vocabulary):
+                raise UsageError(
+                    f"feature {feature.name}: a string feature needs a vocabulary, and only a string has one"
+                )
+            if feature.default is not None and (feature.dtype != "float32" or feature.shape):
+                raise UsageError(f"feature {feature.name}: only a float32 scalar has a default")
+            if feature.dtype == "int64" and feature.shape:
+                raise UsageError(f"feature {feature.name}: a vector is of float32; expected no shape with int64")
             if feature.name not in self.columns:
                 raise UsageError(f"feature {feature.name}: not among the columns {', '.join(self.columns)}")
 
@@ -99,6 +118,11 @@ class InputSpec:
     def read(self) -> tuple[Feature, ...]:
         """What is read from a file: the features and the label."""
         return (*self.features, self.label)
+
+    @property
+    def stored_bytes(self) -> int:
+        """The size of one encoded row in memory."""
+        return sum(feature.stored_bytes for feature in self.read)
 
     def schema(self) -> dict[str, Any]:
         """The content of `schema.json`: what a request holds, with vocabularies and units."""
@@ -114,6 +138,24 @@ class InputSpec:
 
 Columns = dict[str, np.ndarray]
 """Encoded columns by name, `(N,)` or `(N, *shape)` each, of `stored_dtype`."""
+
+
+def concatenate(spec: InputSpec, parts: list[Columns]) -> Columns:
+    """One set of columns out of several, or out of none."""
+    if len(parts) == 1:
+        return parts[0]
+    empty = {f.name: np.zeros((0, *f.shape), f.stored_dtype) for f in spec.read}
+    return {name: np.concatenate([part[name] for part in (parts or [empty])]) for name in empty}
+
+
+def take_rows(columns: Columns, rows: np.ndarray | slice) -> Columns:
+    """The rows at some indices, or a view of a slice of them."""
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def count_rows(columns: Columns) -> int:
+    """How many rows the columns have."""
+    return len(next(iter(columns.values())))
 
 
 def batch_values(feature: Feature, stored: np.ndarray) -> np.ndarray:
