@@ -13,7 +13,7 @@ help:  ## list the targets
 
 train: babyweight mnist  ## set up, make sample data, train babyweight and MNIST, predict with both
 	@echo
-	@echo "SavedModels: $$(ls -d $(JOBS)/*/export/*/*/ | tr '\n' ' ')"
+	@echo "The final SavedModels:" && ls -d $(JOBS)/*/export/final/*
 
 test: $(VENV)/dev check  ## set up, run every check and test
 	$(RUN) pytest

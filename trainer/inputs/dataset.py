@@ -18,6 +18,16 @@ from trainer.inputs.batches import Batches
 PREFIX = "iterator"
 
 
+def train_batches(given: Any) -> Any:
+    """What an Experiment's `train_input_fn` returned, as the loop takes it."""
+    return DatasetTrainBatches(given) if isinstance(given, tf.data.Dataset) else given
+
+
+def eval_batches(given: Any) -> Any:
+    """What an Experiment's `eval_input_fn` returned, as the loop takes it."""
+    return DatasetEvalBatches(given) if isinstance(given, tf.data.Dataset) else given
+
+
 class DatasetTrainBatches:
     """Endless batches of a dataset, begun again at its end. Those shorter than the first are left out."""
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from trainer.errors import RunError, UsageError
 from trainer.inputs import records
+from trainer.settings import command
 from trainer.storage import paths
 
 
@@ -83,7 +84,8 @@ def read(directory: str) -> tuple[Digits, Digits]:
 
 def download() -> tuple[Digits, Digits]:
     """Training and test digits of the public files, from Keras's cache if they are there. Raises `DownloadError`."""
-    import keras  # seconds of TensorFlow, and only this source needs it
+    with command.quiet_tensorflow():  # it takes seconds, and only this source needs it
+        import keras
 
     try:
         # Keras draws its progress bar on stdout, where each line of ours is a JSON object.

@@ -16,13 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import RunError, UsageError
-from trainer.experiment import Evaluation, Experiment
+from trainer.experiment import Evaluation, Experiment, ExportStrategy
 from trainer.exporting import savedmodel, strategies
+from trainer.inputs import dataset
 from trainer.inputs.batches import Shard
-from trainer.inputs.dataset import DatasetEvalBatches, DatasetTrainBatches
 from trainer.settings.run import Run
 from trainer.storage import commit, paths
-from trainer.training import callbacks, checkpoint, progress, state
+from trainer.training import callbacks, checkpoint, evaluation, progress, state
 from trainer.training.journal import Journal
 from trainer.training.steps import Steps
 
@@ -92,8 +92,9 @@ class Trainer:
             if restored is None:
                 raise UsageError(f"{self.checkpoints}: no checkpoint to evaluate; expected a job dir that was trained")
             metrics = self._evaluation()
-            log.info("evaluation", extra={"fields": {"global_step": self.step, **metrics}})
-            self._export(Evaluation(self.step, metrics), final=self.step >= self.train_steps)
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            log.info("step %d: %s", self.step, shown, extra={"fields": {"global_step": self.step, **metrics}})
+            self._export(metrics, final=self.step >= self.train_steps)
             return Outcome(self.step, metrics, self._newest_exports())
         finally:
             self.journal.close()
@@ -126,8 +127,8 @@ class Trainer:
         if self.run.deterministic:
             # After `compile`: Keras takes jit_compile back under this switch, but XLA's programs repeat themselves.
             tf.config.experimental.enable_op_determinism()
-        self.train_input = _train_input(self.experiment.train_input_fn(Shard()))
-        self.eval_input = _eval_input(self.experiment.eval_input_fn(Shard()))
+        self.train_input = dataset.train_batches(self.experiment.train_input_fn(Shard()))
+        self.eval_input = dataset.eval_batches(self.experiment.eval_input_fn(Shard()))
         zeros = self.train_input.zeros()
         state.build_variables(self.model, zeros)
         self.named = state.variables(self.model)
@@ -209,7 +210,7 @@ class Trainer:
         validation = {f"val_{name}": value for name, value in metrics.items()}
         self.callbacks.on_epoch_end(len(self.journal.lines) - 1, {**facts["train"], **validation})
         if evaluate:
-            self._export(Evaluation(self.step, metrics), final=False)
+            self._export(metrics, final=False)
 
     def _finish(self, *, evaluate: bool) -> dict[str, float]:
         """What follows the last stop: the final export, of the weights that the callbacks leave."""
@@ -221,7 +222,7 @@ class Trainer:
         after = self.model.get_weights() if before else []
         if any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
             metrics = self._evaluation()  # as EarlyStopping's restore_best_weights does it
-        self._export(Evaluation(self.step, metrics), final=True)
+        self._export(metrics, final=True)
         return metrics
 
     # The parts of a stop.
@@ -240,47 +241,31 @@ class Trainer:
         checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=self.run.keep_checkpoint_max)
 
     def _evaluation(self) -> dict[str, float]:
-        """The metrics over every example of the evaluation input, or over its first `eval_steps` batches."""
-        left = self.run.eval_steps
+        """The metrics of the model as it is, over the evaluation input."""
         self.model.reset_metrics()
-        empty = True
-        for batches in self.eval_input.passes(self.steps.room):
-            if left is not None:
-                batches = batches.first(min(left, batches.steps))
-                left -= batches.steps
-            self.steps.test(batches)
-            empty = False
-            if left == 0:
-                break
-            self._end_if_interrupted()
-        if empty:
-            raise RunError("the evaluation input has no examples; expected at least one")
+        evaluation.run(self.steps, self.eval_input, self.run.eval_steps, between=self._end_if_interrupted)
         metrics = self._logs()
         self.model.reset_metrics()
         return metrics
 
-    def _export(self, evaluation: Evaluation, *, final: bool) -> None:
-        metric = self.experiment.metric
-        if metric not in evaluation.metrics:
+    def _export(self, metrics: Mapping[str, float], *, final: bool) -> None:
+        experiment, found = self.experiment, Evaluation(self.step, metrics)
+        if experiment.metric not in metrics:
             raise UsageError(
-                f"metric {metric!r} is not among the evaluation's: {', '.join(evaluation.metrics)}; "
+                f"metric {experiment.metric!r} is not among the evaluation's: {', '.join(metrics)}; "
                 "compile the model with it or name another one in the Experiment"
             )
 
-        def write(folder: str, strategy: Any) -> None:
+        def write(folder: str, strategy: ExportStrategy) -> None:
+            serving, predictions_fn = experiment.serving_input_fn(), experiment.predictions_fn
             savedmodel.write(
-                folder,
-                self.model,
-                serving=self.experiment.serving_input_fn(),
-                predictions_fn=self.experiment.predictions_fn,
-                strategy=strategy,
-                evaluation=evaluation,
+                folder, self.model, serving=serving, predictions_fn=predictions_fn, strategy=strategy, evaluation=found
             )
 
         for folder in strategies.export_due(
-            self.run.job_dir, self.experiment, evaluation, final=final, now=time.time(), write=write
+            self.run.job_dir, experiment, found, final=final, now=time.time(), write=write
         ):
-            log.info("exported", extra={"fields": {"global_step": self.step, "export": folder}})
+            log.info("exported %s", folder, extra={"fields": {"global_step": self.step, "export": folder}})
 
     # The small questions.
 
@@ -329,14 +314,6 @@ class Trainer:
             self._finish_stop(restored.facts, evaluate=evaluate)
 
     def _say_resumed(self) -> None:
-        done = self.step >= self.train_steps
+        left = max(0, self.train_steps - self.step)
         fields = {"global_step": self.step, "train_steps": self.train_steps}
-        log.info("already trained, 0 steps to do" if done else "resumed", extra={"fields": fields})
-
-
-def _train_input(given: Any) -> Any:
-    return DatasetTrainBatches(given) if isinstance(given, tf.data.Dataset) else given
-
-
-def _eval_input(given: Any) -> Any:
-    return DatasetEvalBatches(given) if isinstance(given, tf.data.Dataset) else given
+        log.info("resumed at step %d: %d steps to train", self.step, left, extra={"fields": fields})
