@@ -17,13 +17,13 @@ LAYERS = (
     ("experiment",),
     ("inputs", "serving", "cloud"),
     ("storage", "settings"),
-    ("errors",),
+    ("errors", "strictjson"),
 )
 """The parts of the package from the top; the modules of one part belong to its layer."""
 
 LIGHT = (
     *(f"trainer.{name}" for name in ("task", "predict", "data")),
-    *(f"trainer.settings.{name}" for name in ("run", "flags", "command")),
+    *(f"trainer.settings.{name}" for name in ("run", "flags", "command", "cluster", "experiments", "job", "logs")),
     *(f"trainer.storage.{name}" for name in ("paths", "commit")),
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),
     *(f"trainer.inputs.{name}" for name in ("spec", "source", "batches", "serving")),

@@ -132,10 +132,9 @@ def test_a_directory_without_an_export_is_bad_usage(tmp_path):
 @pytest.mark.parametrize(
     "arguments", [[], ["--json-instances", "a", "--csv", "b"], ["--csv", "a", "--batch-size", "0"], ["--what"]]
 )
-def test_arguments_that_make_no_sense_are_bad_usage(arguments, capsys):
-    with pytest.raises(SystemExit) as stopped:
+def test_arguments_that_make_no_sense_are_bad_usage(arguments):
+    with pytest.raises(UsageError, match="--"):
         predict.main(["--model-dir", "d", *arguments])
-    assert stopped.value.code == 2
 
 
 def test_every_flag_may_be_written_with_underscores(job_dir, tmp_path, capsys):

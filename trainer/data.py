@@ -5,28 +5,35 @@ python -m trainer.data mnist --output data/mnist --from downloads/mnist
 """
 
 import argparse
+import logging
 import sys
 
-from trainer.settings import command
+from trainer.settings import command, logs
+from trainer.settings.flags import whole_number
 
 
 PROG = "trainer.data"
+log = logging.getLogger(PROG)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> command.Parser:
     """A subcommand for each experiment that has sample data."""
-    top = argparse.ArgumentParser(prog=f"python -m {PROG}", description="Make the sample data of an experiment.")
+    top = command.Parser(prog=f"python -m {PROG}", description="Make the sample data of an experiment.")
     experiments = top.add_subparsers(dest="experiment", required=True, metavar="{babyweight,mnist}")
 
-    babyweight = experiments.add_parser("babyweight", help="simulated US births, as CSV", allow_abbrev=False)
+    babyweight = experiments.add_parser("babyweight", help="simulated US births, as CSV")
     babyweight.set_defaults(make=make_babyweight)
     babyweight.add_argument("--output", metavar="DIR", default="data/babyweight", help="folder (default %(default)s)")
-    babyweight.add_argument("--rows", metavar="N", type=int, help="births, 80 %% of them to train on (default 37500)")
-    babyweight.add_argument("--seed", metavar="N", type=int, help="the same seed gives the same bytes (default 1)")
-    babyweight.add_argument("--train-shards", metavar="N", type=int, help="training files (default 4)")
-    babyweight.add_argument("--eval-shards", metavar="N", type=int, help="evaluation files (default 2)")
+    babyweight.add_argument(
+        "--rows", metavar="N", type=whole_number, help="births, 80 %% of them to train on (default 37500)"
+    )
+    babyweight.add_argument(
+        "--seed", metavar="N", type=whole_number, help="the same seed gives the same bytes (default 1)"
+    )
+    babyweight.add_argument("--train-shards", metavar="N", type=whole_number, help="training files (default 4)")
+    babyweight.add_argument("--eval-shards", metavar="N", type=whole_number, help="evaluation files (default 2)")
 
-    mnist = experiments.add_parser("mnist", help="handwritten digits, as IDX", allow_abbrev=False)
+    mnist = experiments.add_parser("mnist", help="handwritten digits, as IDX")
     mnist.set_defaults(make=make_mnist)
     mnist.add_argument("--output", metavar="DIR", default="data/mnist", help="folder (default %(default)s)")
     mnist.add_argument("--from", metavar="DIR", dest="source", help="IDX files to use (default: download them)")
@@ -51,9 +58,9 @@ def make_mnist(args: argparse.Namespace) -> dict[str, int]:
 
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    command.start_logging(args.verbosity)
+    logs.start(args.verbosity)
     counts = args.make(args)
-    command.log.info("wrote %s: %s", args.output, ", ".join(f"{count:,} {part}" for part, count in counts.items()))
+    log.info("wrote %s: %s", args.output, ", ".join(f"{count:,} {part}" for part, count in counts.items()))
     return 0
 
 

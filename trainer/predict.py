@@ -8,26 +8,27 @@ Standard output has the predictions and nothing else; warnings go to standard er
 
 import argparse
 import contextlib
+import io
 import itertools
 import json
-import mmap
 import sys
-import tempfile
 from collections.abc import Iterator
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
-from trainer.errors import RunError
 from trainer.serving import requests
 from trainer.serving.locate import locate
 from trainer.serving.table import Table
-from trainer.settings import command
+from trainer.settings import command, logs
 from trainer.storage import paths
+
+
+PROG = "trainer.predict"
 
 
 def main(argv: list[str]) -> int:
     """Check the arguments and the files, then load TensorFlow and the export, then predict part by part."""
     args = _parser().parse_args(argv)
-    command.start_logging_to_stderr(args.verbosity)
+    logs.start_on_stderr(args.verbosity)
     export = locate(args.model_dir)
     if args.output:
         paths.make_directory(paths.parent(args.output))
@@ -50,10 +51,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.predict", description="Predict from an export.", allow_abbrev=False
-    )
+def _parser() -> command.Parser:
+    parser = command.Parser(prog=f"python -m {PROG}", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--model-dir",
         required=True,
@@ -103,15 +102,11 @@ def _output(path: str | None) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()  # here, where a reader that went away is still handled
         return
-    try:
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as file:  # on disk: there may be more than fits in memory
-            yield cast(TextIO, file)
-            file.flush()
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                paths.write_bytes(path, cast(bytes, content))
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+    with paths.open_output(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
+        yield text
+        text.detach()
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main, prog="trainer.predict"))
+    sys.exit(command.run(main, prog=PROG))

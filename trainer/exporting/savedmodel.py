@@ -8,8 +8,6 @@ as serialized `tf.Example`s, for tools that stream those.
 """
 
 import contextlib
-import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +18,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
+from trainer import strictjson
 from trainer.errors import UsageError
 from trainer.experiment import Evaluation, ExportStrategy
 from trainer.exporting import warmup
@@ -45,14 +44,16 @@ def write(
     keys = request_keys(serving, legacy_keys=strategy.legacy_keys)
     with _computing_in_float32(model):
         module, signatures = _signatures(model, serving, predictions_fn, keys, legacy_keys=strategy.legacy_keys)
-        tf.saved_model.save(module, folder, signatures=signatures)
+        try:
+            tf.saved_model.save(module, folder, signatures=signatures)
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error  # a full disk, mostly; whoever made the folder says which
     if strategy.as_text:
         _to_text(folder)
     extra = os.path.join(folder, ASSETS_EXTRA)
     os.makedirs(extra, exist_ok=True)
-    # JSON has no word for a metric that is not finite: null.
-    metrics = {name: value if math.isfinite(value) else None for name, value in evaluation.metrics.items()}
-    _write_json(os.path.join(extra, EVALUATION), {"global_step": evaluation.global_step, "metrics": metrics})
+    record = {"global_step": evaluation.global_step, "metrics": evaluation.metrics}
+    _write_json(os.path.join(extra, EVALUATION), record)
     _write_json(os.path.join(extra, SCHEMA), serving.schema)
     if serving.golden:
         warmup.write(os.path.join(extra, warmup.NAME), serving, keys, signature_name=DEFAULT)
@@ -179,5 +180,4 @@ def _to_text(folder: str) -> None:
 
 def _write_json(path: str, content: Mapping[str, Any]) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(dict(content), file, indent=1)
-        file.write("\n")
+        file.write(strictjson.dumps(content, indent=1) + "\n")

@@ -232,6 +232,11 @@ class EvalBatches:
         """One batch of zeros: what shapes and dtypes the model gets."""
         return _zeros(self.source.spec, self.batch_size)
 
+    def check(self) -> None:
+        """Read what is kept for the passes to come, or at least the first unit; raises for a bad row."""
+        for unit in self.source.units if self._kept.fits else self.source.units[:1]:
+            self._kept.read(unit)
+
     def passes(self, steps: int) -> Iterator[Batches]:
         """One pass, in groups of `steps` full batches; then what is left, and a short batch by itself at the end."""
         spec, group = self.source.spec, steps * self.batch_size

@@ -83,6 +83,10 @@ class DatasetEvalBatches:
         """One batch of zeros: what shapes and dtypes the model gets."""
         return _zeros(self.dataset)
 
+    def check(self) -> None:
+        """Read the first batch; raises where there is none."""
+        _next(iter(self.dataset))
+
     def passes(self, steps: int) -> Iterator[Batches]:
         """One pass, in groups of at most `steps` batches of one shape."""
         held: list[Any] = []

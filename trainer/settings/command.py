@@ -1,41 +1,60 @@
-"""How every command starts, talks and ends.
+"""How every command starts and ends.
 
     if __name__ == "__main__":
         sys.exit(command.run(main, prog="trainer.task"))
 
-Off a terminal each log record is one JSON object a line on stdout with `severity` and `message`, as Cloud Logging
-reads it; a line on stderr would show there as an error. An error that the user can cause is one line on stderr.
+An error that the user can cause, a mistyped flag too, is one line on stderr: `trainer.task: error: ...`.
 """
 
 import argparse
 import contextlib
-import json
-import logging
+import difflib
 import os
+import re
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from trainer.errors import RunError
+from trainer.errors import RunError, UsageError
+from trainer.settings import logs
 
 
-VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
-log = logging.getLogger("trainer")
+class Parser(argparse.ArgumentParser):
+    """argparse's, but a mistake raises `UsageError` in place of printing the usage and ending the process."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # as of Python 3.13: -1e-3 is a number, not a flag
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # as declared there, for two kinds of result
+        """All flags, or `UsageError` for the first that there is not, with what it may have been meant to be."""
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            flags = [word for word in self._option_string_actions if word.startswith("--")]
+            meant = difflib.get_close_matches(flag, flags, n=1)
+            raise UsageError(f"{flag}: unexpected; " + (f"did you mean {meant[0]}?" if meant else "see --help"))
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse found wrong, in our form."""
+        raise UsageError(f"{message.removeprefix('argument ')}; see --help")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The two flags that every command has."""
     parser.add_argument(
-        "--verbosity", choices=VERBOSITIES, default="INFO", help="least severity to print (default INFO)"
+        "--verbosity", choices=logs.VERBOSITIES, default="INFO", help="least severity to print (default INFO)"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def normalized(argv: Sequence[str]) -> list[str]:
-    """Flag names with `-` for `_`: gcloud and the 2017 samples write both."""
-    return [_dashed(word) if word.startswith("--") else word for word in argv]
+    """Flag names with `-` for `_`: gcloud and the 2017 samples write both. Words after a bare `--` stay as they are."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    return [_dashed(word) if word.startswith("--") else word for word in argv[:end]] + list(argv[end:])
 
 
 def _dashed(word: str) -> str:
@@ -56,8 +75,8 @@ def run(main: Callable[[list[str]], int], *, prog: str, argv: Sequence[str] | No
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does; Python will flush once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
@@ -85,44 +104,3 @@ def quiet_tensorflow() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-
-
-def start_logging(verbosity: str) -> None:
-    """Send our log records to stdout, as JSON lines or, on a terminal, as text."""
-    _log_to(StdoutHandler(), TextFormatter() if sys.stdout.isatty() else JsonFormatter(), verbosity)
-
-
-def start_logging_to_stderr(verbosity: str) -> None:
-    """Send our log records to stderr as text, for a command whose stdout is its result."""
-    _log_to(logging.StreamHandler(sys.stderr), TextFormatter(), verbosity)
-
-
-def _log_to(handler: logging.Handler, formatter: logging.Formatter, verbosity: str) -> None:
-    handler.setFormatter(formatter)
-    log.handlers = [handler]
-    log.setLevel(verbosity)
-    log.propagate = False
-
-
-class StdoutHandler(logging.Handler):
-    """Print to what `sys.stdout` is at the moment, so that a progress bar can keep below the lines."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stdout, flush=True)
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `severity`, `message` and the record's `fields`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, Any] = {"severity": record.levelname, "message": record.getMessage()}
-        fields.update(getattr(record, "fields", {}))
-        return json.dumps(fields, default=str)
-
-
-class TextFormatter(logging.Formatter):
-    """The message, with its severity when that is more than INFO."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
-        return message if record.levelno <= logging.INFO else f"{record.levelname}: {message}"

@@ -4,19 +4,24 @@
     class Config:
         learning_rate: float = flag(2e-3, "the highest rate of the schedule")
 
-    flags.add(parser, Config)
+    flags.add(parser, Config, title="babyweight")
     config = flags.build(Config, parser.parse_args())
 
 The type gives the form: `int`, `float`, `str`, `bool` (`--x` / `--no-x`), `Literal[...]` (choices), `tuple[T, ...]`
-(several values, separated by spaces or commas), and `T | None` (absent unless given).
+(several values), and `T | None` (absent unless given). Several numbers or choices are separated by spaces or commas,
+and a flag given again replaces them, as tuning services do; several texts, such as globs, are separated by spaces, and
+a flag given again adds to them.
 """
 
 import argparse
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
+
+from trainer.errors import UsageError
 
 
 T = TypeVar("T")
@@ -28,24 +33,60 @@ def flag(default: Any, help: str, *, metavar: str | None = None) -> Any:
 
 
 def add(parser: argparse.ArgumentParser, config: type, *, title: str, defaults: Any = None) -> None:
-    """Add a flag for each field of `config`; `defaults`, an instance, replaces the fields' own."""
+    """Add a flag for each field of `config`; `defaults`, an instance, replaces the fields' own.
+
+    The parsed flags hold only those that were given, so that "given" can be told from "equal to the default".
+    """
     group = parser.add_argument_group(title)
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         default = field.default if defaults is None else getattr(defaults, field.name)
-        text = field.metadata["help"].replace("%", "%%")
-        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        group.add_argument(
-            "--" + field.name.replace("_", "-"),
-            default=default,
-            help=text if default is None or default == () else f"{text} (default {shown})",
-            **_form(hints[field.name], field.metadata.get("metavar")),
-        )
+        try:
+            group.add_argument(
+                "--" + field.name.replace("_", "-"),
+                default=argparse.SUPPRESS,
+                required=default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+                help=_help(field.metadata.get("help", ""), default),
+                **_form(hints[field.name], field.metadata.get("metavar")),
+            )
+        except (argparse.ArgumentError, TypeError) as error:  # a name that is taken, or a type that is no flag's
+            raise UsageError(f"{config.__module__}.{config.__qualname__}: {field.name}: {error}") from error
 
 
-def build(config: Callable[..., T], namespace: argparse.Namespace) -> T:
-    """The dataclass that the parsed flags describe."""
-    return config(**{field.name: getattr(namespace, field.name) for field in dataclasses.fields(config)})  # type: ignore[arg-type]
+def build(config: type[T], namespace: argparse.Namespace, defaults: T | None = None) -> T:
+    """The dataclass that the parsed flags describe, with `defaults`, or the fields' own, for the rest."""
+    names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+    given = {name: getattr(namespace, name) for name in names if name in namespace}
+    return config(**given) if defaults is None else dataclasses.replace(defaults, **given)  # type: ignore[type-var]
+
+
+def whole_number(text: str) -> int:
+    """The `type` of a flag with a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number") from None
+
+
+def number(text: str) -> float:
+    """The `type` of a flag with a number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number")
+    return value
+
+
+CONVERTERS: dict[type, Callable[[str], Any]] = {int: whole_number, float: number, str: str}
+METAVARS = {int: "N", float: "X", str: "S"}
+
+
+def _help(text: str, default: Any) -> str:
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    known = shown not in (None, "", dataclasses.MISSING)
+    return (f"{text} (default {shown})" if known else text).replace("%", "%%")
 
 
 def _form(hint: Any, metavar: str | None) -> dict[str, Any]:
@@ -56,29 +97,33 @@ def _form(hint: Any, metavar: str | None) -> dict[str, Any]:
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if origin is Literal:
-        return {"choices": arguments}
+        return {"choices": arguments, "type": CONVERTERS[type(arguments[0])]}
     if origin is tuple:
-        inner = _form(arguments[0], metavar)
-        return inner | {"nargs": "+", "action": _Several}
-    return {"type": hint, "metavar": metavar or {int: "N", float: "X", str: "S"}[hint]}
+        form = _form(arguments[0], metavar)
+        shown = "{" + ",".join(map(str, form.pop("choices"))) + "}" if "choices" in form else form["metavar"]
+        return form | {"nargs": "+", "action": _Several, "metavar": shown, "of": arguments[0]}
+    if hint not in CONVERTERS:
+        raise TypeError(f"{hint}: expected bool, int, float, str, Literal, or a tuple or an optional one of these")
+    return {"type": CONVERTERS[hint], "metavar": metavar or METAVARS[hint]}
 
 
 class _Several(argparse.Action):
-    """Store the values as a tuple, whatever they were separated by."""
+    """Store the values as a tuple. They are converted here, since argparse knows of no commas."""
 
-    def __init__(self, *args: Any, type: Callable[[str], Any] = str, **kwargs: Any) -> None:
-        self.convert, self.allowed = type, kwargs.pop("choices", None)
-        if self.allowed:
-            kwargs["metavar"] = "{" + ",".join(self.allowed) + "}"
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, type: Callable[[str], Any], of: Any, **settings: Any) -> None:
+        self.convert, self.allowed, self.is_text = type, typing.get_args(of), of is str
+        super().__init__(*args, **settings)
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        words = [word for value in values for word in value.split(",") if word]
+        words = values if self.is_text else [word for value in values for word in value.split(",") if word]
+        if not words:
+            parser.error(f"{option_string}: {','.join(values)!r}: expected at least one value")
         try:
             converted = tuple(self.convert(word) for word in words)
-        except ValueError:
-            parser.error(f"argument {option_string}: {','.join(words)!r}: expected {self.convert.__name__} values")
+        except argparse.ArgumentTypeError as error:
+            parser.error(f"{option_string}: {error}")
         for value in converted:
             if self.allowed and value not in self.allowed:
-                parser.error(f"argument {option_string}: {value!r}: expected one of {', '.join(self.allowed)}")
-        setattr(namespace, self.dest, converted)
+                parser.error(f"{option_string}: {value!r}: expected one of {', '.join(map(str, self.allowed))}")
+        before = getattr(namespace, self.dest, ()) if self.is_text else ()
+        setattr(namespace, self.dest, (*before, *converted))

@@ -3,12 +3,15 @@
 An experiment gives its own defaults for them as `RUN = Run(train_batch_size=512, num_epochs=20)`.
 """
 
+import argparse
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from trainer.errors import UsageError
+from trainer.settings import flags
 from trainer.settings.flags import flag
 
 
@@ -42,25 +45,42 @@ class Run:
     )
 
 
+LEAST = {
+    "train_steps": 0,
+    "train_batch_size": 1,
+    "eval_batch_size": 1,
+    "eval_steps": 1,
+    "eval_every": 1,
+    "keep_checkpoint_max": 1,
+    "exports_to_keep": 1,
+    "seed": 0,
+}
+MOST = {"seed": 2**32 - 1}  # NumPy's
+ALTERNATIVES = (("train_steps", "num_epochs"), ("eval_every", "eval_every_secs"))
+
+
+def from_flags(namespace: argparse.Namespace, defaults: Run) -> Run:
+    """The run that the parsed flags describe. One flag of two alternatives also takes back the default of the other."""
+    run = flags.build(Run, namespace, defaults)
+    for pair in ALTERNATIVES:
+        given = [name for name in pair if name in namespace]
+        if len(given) == 1:
+            without: dict[str, Any] = {name: None for name in pair if name not in given}
+            run = dataclasses.replace(run, **without)
+    check(run)
+    return run
+
+
 def check(run: Run) -> None:
     """Raise `UsageError` for the first value that makes no sense, naming its flag."""
-    at_least = {
-        "train_steps": 0,
-        "train_batch_size": 1,
-        "eval_batch_size": 1,
-        "eval_steps": 1,
-        "eval_every": 1,
-        "keep_checkpoint_max": 1,
-        "exports_to_keep": 1,
-        "seed": 0,
-    }
-    for name, least in at_least.items():
-        value = getattr(run, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name.replace('_', '-')}: {value}: expected {least} or more")
+    for name, least in LEAST.items():
+        value, most = getattr(run, name), MOST.get(name)
+        if value is not None and (value < least or (most is not None and value > most)):
+            expected = f"{least} or more" if most is None else f"{least} to {most}"
+            raise UsageError(f"--{name.replace('_', '-')}: {value}: expected {expected}")
     for name in ("num_epochs", "eval_every_secs"):
         value = getattr(run, name)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise UsageError(f"--{name.replace('_', '-')}: {value:g}: expected more than 0")
 
 

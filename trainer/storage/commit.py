@@ -11,20 +11,22 @@ be killed at any line here.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import google_crc32c
 
-from trainer.errors import RunError
+from trainer.errors import RunError, reason
 from trainer.storage import paths
 
 
 MANIFEST = "manifest.json"
 MARKER = "COMMITTED"
+CHUNK_BYTES = 1 << 22
 
 
 class DamagedError(RunError):
@@ -35,26 +37,25 @@ class DamagedError(RunError):
 def staged(destination: str) -> Iterator[str]:
     """Yield a local folder to write into; on a clean exit it becomes `destination`, complete and marked.
 
-    Raises `RunError` naming `destination` when the disk is full or the folder cannot be written; what was there
-    before stays.
+    What is committed is never written again: raises `RunError` when `destination` is by then, and also, naming it,
+    when the disk is full or the folder cannot be written. What was there before stays.
     """
-    parent = paths.parent(destination)
-    folder = None
+    directory = paths.parent(destination)
+    paths.make_directory(directory)
+    folder = paths.temporary_in(directory)
     try:
-        os.makedirs(parent, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=paths.TEMPORARY, dir=parent)
-        os.chmod(folder, 0o755)  # mkdtemp makes it private; a server that runs as another user reads exports
+        os.mkdir(folder)
         yield folder
         _seal(folder)
-        if paths.exists(destination) and not is_committed(destination):
-            shutil.rmtree(destination)  # left by a writer that does not commit; nothing trusts it
-        os.rename(folder, destination)
-        _sync(parent)
-    except OSError as error:
-        raise RunError(f"{destination}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+        _publish(folder, destination)
+        paths.sync(directory)
+    except (OSError, RunError) as error:
+        cause = error.__cause__ if isinstance(error, RunError) else error
+        if not isinstance(cause, OSError) or (cause is not error and folder not in str(error)):
+            raise
+        raise RunError(f"{destination}: cannot be written: {reason(cause)}") from error
     finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def committed(directory: str) -> list[str]:
@@ -71,20 +72,26 @@ def is_committed(folder: str) -> bool:
 
 def verify(folder: str) -> None:
     """Read every file that the manifest names; raise `DamagedError` at the first that is missing or differs."""
-    manifest = _read(folder, MANIFEST)
-    if _read(folder, MARKER).decode(errors="replace").strip() != _crc32c(manifest):
+    marker, manifest = (_read(folder, name) for name in (MARKER, MANIFEST))
+    if marker.decode(errors="replace").strip() != _text(google_crc32c.value(manifest)):
         raise DamagedError(f"{paths.join(folder, MANIFEST)}: checksum differs from the one in {MARKER}")
-    for name, entry in json.loads(manifest)["files"].items():
-        content = _read(folder, name)
-        if len(content) != entry["size"]:
-            raise DamagedError(f"{paths.join(folder, name)}: {len(content)} bytes, expected {entry['size']}")
-        if _crc32c(content) != entry["crc32c"]:
-            raise DamagedError(f"{paths.join(folder, name)}: checksum differs from the one in {MANIFEST}")
+    for name, expected in json.loads(manifest)["files"].items():
+        path = paths.join(folder, name)
+        try:
+            found = _entry(path)
+        except RunError as error:
+            raise DamagedError(str(error)) from error
+        if found["size"] != expected["size"]:
+            raise DamagedError(f"{path}: {found['size']} bytes, expected {expected['size']}")
+        if found["crc32c"] != expected["crc32c"]:
+            raise DamagedError(f"{path}: checksum differs from the one in {MANIFEST}")
 
 
 def retract(folder: str) -> None:
     """Take the marker away: readers no longer trust the folder, its files stay to be looked at."""
     paths.remove(paths.join(folder, MARKER))
+    if paths.is_directory(folder):
+        paths.sync(folder)
 
 
 def remove(folder: str) -> None:
@@ -101,20 +108,38 @@ def remove_staging(directory: str) -> None:
 
 
 def _seal(folder: str) -> None:
+    """Put the files on the disk, then the manifest, then the marker."""
     files = {}
     for root, _, names in sorted(os.walk(folder)):
         for name in sorted(names):
             path = os.path.join(root, name)
+            files[os.path.relpath(path, folder).replace(os.sep, "/")] = _entry(path)
             with open(path, "rb") as file:
-                content = file.read()
                 os.fsync(file.fileno())
-            relative = os.path.relpath(path, folder).replace(os.sep, "/")
-            files[relative] = {"size": len(content), "crc32c": _crc32c(content)}
-        _sync(root)
+        paths.sync(root)
     manifest = json.dumps({"files": files}, indent=1).encode()
     paths.write_bytes(paths.join(folder, MANIFEST), manifest)
-    paths.write_bytes(paths.join(folder, MARKER), _crc32c(manifest).encode() + b"\n")
-    _sync(folder)
+    paths.write_bytes(paths.join(folder, MARKER), _text(google_crc32c.value(manifest)).encode() + b"\n")
+
+
+def _publish(folder: str, destination: str) -> None:
+    if paths.exists(destination) and not is_committed(destination):
+        paths.remove(destination)  # left by a writer that does not commit, or retracted; nothing trusts it
+    try:
+        os.rename(folder, destination)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise RunError(f"{destination}: is committed already; is another run writing to this folder?") from error
+
+
+def _entry(path: str) -> dict[str, Any]:
+    """The size and the checksum of a file, read in parts, since a model may be larger than what memory is left."""
+    size = checksum = 0
+    with paths.open_input(path) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            size, checksum = size + len(chunk), google_crc32c.extend(checksum, chunk)
+    return {"size": size, "crc32c": _text(checksum)}
 
 
 def _read(folder: str, name: str) -> bytes:
@@ -124,14 +149,5 @@ def _read(folder: str, name: str) -> bytes:
         raise DamagedError(str(error)) from error
 
 
-def _crc32c(content: bytes) -> str:
-    return f"{google_crc32c.value(content):08x}"
-
-
-def _sync(directory: str) -> None:
-    """Make a folder's entries durable: without it a power cut can lose the rename but keep what came after."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _text(checksum: int) -> str:
+    return f"{checksum:08x}"

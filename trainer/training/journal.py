@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer import strictjson
 from trainer.storage import paths
 
 
@@ -21,7 +22,7 @@ class Journal:
 
     def open(self, facts: Mapping[str, Any]) -> None:
         """Write `run.json`, read the lines of earlier processes and begin new event files."""
-        paths.write_bytes(paths.join(self.job_dir, "run.json"), json.dumps(dict(facts), indent=1).encode() + b"\n")
+        paths.write_bytes(paths.join(self.job_dir, "run.json"), strictjson.dumps(facts, indent=1).encode() + b"\n")
         self.lines = read_lines(self.path)
         self._train_events = tf.summary.create_file_writer(self.job_dir)
         self._eval_events = tf.summary.create_file_writer(paths.join(self.job_dir, "eval"))
@@ -71,4 +72,4 @@ def read_lines(path: str) -> list[dict[str, Any]]:
 
 
 def _text(line: Mapping[str, Any]) -> bytes:
-    return json.dumps(dict(line)).encode() + b"\n"
+    return strictjson.dumps(line).encode() + b"\n"

@@ -7,6 +7,7 @@ call resumes, and a finished job trains no step but still has its evaluation and
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ class Trainer:
     def _open(self) -> None:
         strategies.check(self.experiment)
         paths.make_directory(self.run.job_dir)
+        commit.remove_staging(self.run.job_dir)
         commit.remove_staging(self.checkpoints)
         for strategy in self.experiment.export_strategies:
             commit.remove_staging(strategies.folder_of(self.run.job_dir, strategy))
@@ -133,6 +135,7 @@ class Trainer:
         state.build_variables(self.model, zeros)
         self.named = state.variables(self.model)
         self.steps = Steps(self.model, zeros)
+        self.eval_input.check()  # a bad row is found now, not after the first steps
         self.callbacks = callbacks.start(self.experiment.callbacks(), self.model)
         self.journal.open(self.facts)
 
@@ -279,7 +282,8 @@ class Trainer:
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
 
     def _metrics_of(self, line: Mapping[str, Any]) -> dict[str, float]:
-        return {name: line[name] for name in self.model.get_metrics_result() if name in line}
+        found = {name: line[name] for name in self.model.get_metrics_result() if name in line}
+        return {name: math.nan if value is None else value for name, value in found.items()}
 
     def _newest_exports(self) -> tuple[str, ...]:
         folders = [strategies.exports(self.run.job_dir, s)[-1:] for s in self.experiment.export_strategies]

@@ -1,0 +1,113 @@
+"""Where a job reads and writes."""
+
+import argparse
+import types
+
+import pytest
+
+from trainer.errors import UsageError
+from trainer.settings import command, job
+from trainer.settings.run import Run
+
+
+NAMED = types.SimpleNamespace(__name__="acme.iris", TRAIN_PATTERNS=("train*.csv*",), EVAL_PATTERNS=("test*", "eval*"))
+NAMELESS = types.SimpleNamespace(__name__="acme.iris")
+
+
+def parse(*words):
+    parser = command.Parser(prog="test")
+    job.add_arguments(parser)
+    return parser.parse_args(command.normalized(words))
+
+
+@pytest.mark.parametrize(
+    ("run", "words", "environ", "job_dir"),
+    [
+        (Run(job_dir="a"), "", {}, "a"),
+        (Run(job_dir="a/"), "", {}, "a"),
+        (Run(job_dir="/"), "", {}, "/"),
+        (Run(job_dir="a"), "--output_dir b", {}, "b"),
+        (Run(), "--output-dir=b_c/", {}, "b_c"),
+        (Run(), "", {"AIP_MODEL_DIR": "jobs/7/model/"}, "jobs/7"),
+        (Run(job_dir="a"), "", {"AIP_MODEL_DIR": "jobs/7/model/"}, "a"),
+    ],
+)
+def test_the_job_dir_is_output_dir_s_then_job_dir_s_then_the_cloud_s(run, words, environ, job_dir):
+    assert job.with_job_dir(run, parse(*words.split()), environ).job_dir == job_dir
+
+
+@pytest.mark.parametrize("environ", [{}, {"AIP_MODEL_DIR": ""}])
+def test_no_job_dir_at_all_is_bad_usage(environ):
+    with pytest.raises(UsageError, match="--job-dir: not given; expected a folder"):
+        job.with_job_dir(Run(), parse(), environ)
+
+
+@pytest.mark.parametrize("job_dir", ["gs://", "gs://bucket", "gs://bucket/job/", "gs:/bucket/job", "s3://bucket/job"])
+def test_a_job_dir_in_the_cloud_is_refused_and_no_folder_of_its_name_is_made(job_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"^{job_dir}: .* paths are not supported by this version"):
+        job.with_job_dir(Run(), parse("--output-dir", job_dir), {})
+    with pytest.raises(UsageError, match="paths are not supported by this version"):
+        job.make(Run(job_dir=job_dir))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["", "/job", "/job/deep"])
+def test_a_job_dir_that_cannot_be_made_is_named(below, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        UsageError, match=f"--job-dir: {tmp_path}/file{below}: .*; expected a folder that can be written to"
+    ):
+        job.make(Run(job_dir=f"{tmp_path}/file{below}"))
+
+
+def files(run, *words, module=NAMED, sample_data=pytest.fail):
+    made = job.with_files(run, argparse.Namespace(**vars(parse(*words))), module, sample_data=sample_data)
+    return made.train_files, made.eval_files
+
+
+def test_files_that_are_given_are_stronger_than_a_folder():
+    run = Run(train_files=("a", "b"), eval_files=("c",))
+    assert files(run, "--data-dir", "d") == (("a", "b"), ("c",))
+
+
+def test_half_of_the_files_is_bad_usage():
+    for run, absent in ((Run(train_files=("a",)), "--eval-files"), (Run(eval_files=("a",)), "--train-files")):
+        with pytest.raises(UsageError, match=f"{absent}: not given; expected both"):
+            files(run)
+
+
+def test_a_data_dir_has_the_files_by_their_usual_names(tmp_path):
+    (tmp_path / "eval.csv").write_text("")
+    train, evaluation = files(Run(), "--data_dir", str(tmp_path))
+    assert train == (f"{tmp_path}/train*.csv*",)  # there is none, which reading them will say
+    assert evaluation == (f"{tmp_path}/eval*",)
+
+
+def test_a_pattern_takes_those_with_it_in_their_names(tmp_path):
+    assert files(Run(), "--data-dir", str(tmp_path), "--pattern", "00001-of-", module=NAMELESS) == (
+        (f"{tmp_path}/train*00001-of-*",),
+        (f"{tmp_path}/eval*00001-of-*",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "glob"),
+    [
+        ("--bucket b", "gs://b/iris/preproc/train*of*"),
+        ("--bucket gs://b --pattern 00001-of-", "gs://b/iris/preproc/train*00001-of-*"),
+    ],
+)
+def test_a_bucket_has_them_where_the_preprocessing_of_2017_put_them(words, glob):
+    with pytest.raises(UsageError) as error:
+        files(Run(), *words.split())
+    assert str(error.value).startswith(f"{glob}: gs:// paths are not supported")
+
+
+def test_without_any_flag_the_sample_data_is_used(tmp_path):
+    assert files(Run(), sample_data=lambda: str(tmp_path))[0] == (f"{tmp_path}/train*.csv*",)
+
+
+def test_an_experiment_that_does_not_name_its_files_needs_the_flags(tmp_path):
+    with pytest.raises(UsageError, match="--train-files: not given, and the experiment does not name its files"):
+        files(Run(), "--data-dir", str(tmp_path), module=NAMELESS)
