@@ -328,6 +328,14 @@ def test_the_schedule_train_saves_but_does_not_evaluate_or_export(tmp_path, csv)
     assert steps_saved(tmp_path) == [10, 20, 30, 40]
 
 
+def test_a_job_that_was_only_trained_can_be_evaluated_and_exported_later(tmp_path, csv):
+    make(tmp_path / "later", csv).train()
+    later = make(tmp_path / "later", csv).train_and_evaluate()
+    assert later.metrics == make(tmp_path / "at once", csv).train_and_evaluate().metrics
+    assert len(later.exports) == 1
+    assert [line["step"] for line in lines(tmp_path / "later")] == [10, 20, 30, 40]
+
+
 def test_the_schedule_evaluate_needs_a_checkpoint_and_uses_the_newest(tmp_path, csv):
     with pytest.raises(UsageError, match="no checkpoint to evaluate"):
         make(tmp_path, csv).evaluate()

@@ -202,7 +202,8 @@ class Trainer:
     def _finish_stop(self, facts: Mapping[str, Any], *, evaluate: bool) -> None:
         """What follows the save. After a resume too: a process may have been killed at any line of this."""
         line = self.journal.last()
-        if line is None or line["step"] != self.step:
+        if line is None or line["step"] != self.step or (evaluate and self.experiment.metric not in line):
+            self.journal.forget_after(self.step - 1)  # a line without an evaluation, of a run that only trained
             metrics = self._evaluation() if evaluate else {}
             train = {f"train_{name}": value for name, value in facts["train"].items()}
             speed = {"examples_per_second": facts["examples_per_second"], "time": time.time()}
