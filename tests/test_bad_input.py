@@ -7,10 +7,10 @@ import functools
 import gzip
 import json
 import logging
-import resource
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow
@@ -218,21 +218,26 @@ def refuse_full(run, job_dir, births, said):
         commit.verify(folder)
 
 
-@pytest.fixture
-def limit_file_size():
-    """Limit how large a file of this process may grow, until the test ends."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def run_with_file_size(size):
+    """Like `run`, but in a process of its own, none of whose files may grow larger than this."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+    code = f"{limit}; import sys; from trainer import task; from trainer.settings import command; "
+    code += "sys.exit(command.run(task.main, prog=task.PROG))"
+
+    def run(*words):
+        command = [sys.executable, "-c", code, *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
 
 
 @pytest.mark.parametrize(
     ("size", "said"),
     [(200, "/run.json: file too large"), (20_000, "/checkpoints/90: cannot be written: file too large")],
 )
-def test_a_file_that_may_not_grow_ends_the_run_in_one_line(size, said, run, job_dir, births, limit_file_size):
-    limit_file_size(size)
-    refuse_full(run, job_dir, births, said)
+def test_a_file_that_may_not_grow_ends_the_run_in_one_line(size, said, job_dir, births):
+    refuse_full(run_with_file_size(size), job_dir, births, said)
 
 
 @pytest.fixture

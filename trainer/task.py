@@ -53,7 +53,6 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
 
         from trainer.training import loop
 
-        tf.config.list_physical_devices()  # without a GPU, CUDA says so once
     pyarrow.enable_signal_handlers(False)  # it would break off the reading of a file with an error of its own
     if schedule == "test":
         run, experiment = dataclasses.replace(run, eval_steps=1), dataclasses.replace(experiment, train_steps=1)

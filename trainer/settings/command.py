@@ -97,6 +97,8 @@ def quiet_tensorflow() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
+            if "tensorflow" in sys.modules:
+                sys.modules["tensorflow"].config.list_physical_devices()  # CUDA complains of a machine without a GPU
         except BaseException:
             held.seek(0)
             os.write(stderr, held.read())
