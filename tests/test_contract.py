@@ -16,6 +16,7 @@ from trainer.exporting import savedmodel
 from trainer.inputs.batches import EvalBatches, TrainBatches
 from trainer.inputs.source import open_source
 from trainer.inputs.tensors import Encoder, golden
+from trainer.modeling.optimizers import TwoOptimizers
 from trainer.samples import mnist as idx
 from trainer.serving import model as serving
 from trainer.serving.locate import locate
@@ -257,16 +258,17 @@ def test_an_instance_is_sent_with_bare_scalars(case, built, export):
     assert tuple(sorted(prediction)) == case.response
 
 
-def test_training_on_eight_examples_lowers_their_loss(built):
+def test_a_step_on_eight_examples_lowers_their_loss(built):
     inputs = TrainBatches(open_source(built.run.train_files, built.module.SPEC), batch_size=8, seed=1)
     model = state.build_model(built.experiment.model_fn, seed=1)
-    model.jit_compile = False  # XLA takes seconds to compile what ten steps do at once
+    model.jit_compile = False  # XLA takes seconds to compile what a few steps do at once
     state.build_variables(model, inputs.zeros())
     (batches,) = inputs.take(1)
     batch = tf.nest.map_structure(lambda values: values[0], batches.data)
     before = model.test_on_batch(*batch)[0]
     steps = Steps(model, inputs.zeros())
-    for _ in range(10):  # of one, the rate may still be zero, or the step too long
+    first_is_too_long = isinstance(model.optimizer, TwoOptimizers)  # the rates of 2017 are for batches of 512
+    for _ in range(10 if first_is_too_long else 1):
         assert steps.train(batches) == -1
     model.reset_metrics()
     assert model.test_on_batch(*batch)[0] < before

@@ -71,6 +71,7 @@ class Trainer:
         self.facts = facts
         self.interrupted = interrupted
         self.step = 0
+        self.saved_step: int | None = None
         self.steps_a_call: int | None = None  # None until the train function is compiled
         self.checkpoints = paths.join(run.job_dir, "checkpoints")
         self.journal = Journal(run.job_dir)
@@ -142,7 +143,7 @@ class Trainer:
     def _restore(self) -> checkpoint.Restored | None:
         restored = checkpoint.restore_newest(self.checkpoints, self.named)
         if restored:
-            self.step = restored.step
+            self.step = self.saved_step = restored.step
             self.train_input.restore(restored.folder, restored.facts["input"])
             callbacks.restore(self.callbacks, restored.folder, restored.facts["callbacks"])
         self.journal.forget_after(self.step)
@@ -243,6 +244,7 @@ class Trainer:
             }
 
         checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=self.run.keep_checkpoint_max)
+        self.saved_step = self.step
 
     def _evaluation(self) -> dict[str, float]:
         """The metrics of the model as it is, over the evaluation input."""
@@ -294,8 +296,7 @@ class Trainer:
         number = self.interrupted()
         if number is None:
             return
-        saved = commit.committed(self.checkpoints)
-        if not saved or paths.name(saved[-1]) != str(self.step):
+        if self.saved_step != self.step:
             self._save(None, 0.0)
         raise Interrupted(number)
 
