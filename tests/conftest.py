@@ -7,6 +7,7 @@ import logging
 import signal
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import settings
 
@@ -18,6 +19,9 @@ from trainer.storage import paths
 # The same examples in every run, and no clock: how long one takes is the machine's affair.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+# As `trainer.task` does it. On Python 3.10 every reading of a file looks through all of memory otherwise.
+pyarrow.enable_signal_handlers(False)
 
 
 SPECIES = ("setosa", "versicolor", "virginica")
