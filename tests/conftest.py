@@ -1,13 +1,13 @@
 """What many tests share, built once a run: small data, and a job trained on each."""
 
 import contextlib
+import gc
 import io
 import json
 import logging
 import signal
 
 import numpy as np
-import pyarrow
 import pytest
 from hypothesis import settings
 
@@ -20,8 +20,10 @@ from trainer.storage import paths
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
-# As `trainer.task` does it. On Python 3.10 every reading of a file looks through all of memory otherwise.
-pyarrow.enable_signal_handlers(False)
+
+def pytest_collection_finish(session):
+    """As `trainer.task` does it: on Python 3.10, Arrow looks through all that is not frozen at every reading."""
+    gc.freeze()
 
 
 SPECIES = ("setosa", "versicolor", "virginica")

@@ -6,6 +6,7 @@ Run it again to resume. `python -m trainer.task --experiment NAME --help` lists 
 """
 
 import dataclasses
+import gc
 import importlib
 import logging
 import os
@@ -53,6 +54,7 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
 
         from trainer.training import loop
 
+    gc.freeze()  # TensorFlow's objects are here to stay; Arrow on Python 3.10 goes through all others at every reading
     pyarrow.enable_signal_handlers(False)  # it would break off the reading of a file with an error of its own
     if schedule == "test":
         run, experiment = dataclasses.replace(run, eval_steps=1), dataclasses.replace(experiment, train_steps=1)
