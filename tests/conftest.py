@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import io
+import itertools
 import json
 import logging
 import signal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests import gcs_server
 from trainer import task
 from trainer.samples import babyweight, mnist
 from trainer.storage import paths
@@ -26,7 +28,24 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+BUCKETS = itertools.count(1)
 SPECIES = ("setosa", "versicolor", "virginica")
+
+
+@pytest.fixture(scope="session")
+def gcs_port():
+    """The port of a Google Cloud Storage server."""
+    with gcs_server.serving() as port:
+        yield port
+
+
+@pytest.fixture
+def gcs(gcs_port, monkeypatch):
+    """`gs://` and the name of a new bucket, on a server that this process and its children use."""
+    url, bucket = f"http://127.0.0.1:{gcs_port}", f"bucket-{next(BUCKETS)}"
+    gcs_server.create_bucket(url, bucket)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+    return f"gs://{bucket}"
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from trainer.errors import UsageError
+from trainer.errors import RunError, UsageError
 from trainer.settings import command, job
 from trainer.settings.run import Run
 
@@ -30,6 +30,9 @@ def parse(*words):
         (Run(), "--output-dir=b_c/", {}, "b_c"),
         (Run(), "", {"AIP_MODEL_DIR": "jobs/7/model/"}, "jobs/7"),
         (Run(job_dir="a"), "", {"AIP_MODEL_DIR": "jobs/7/model/"}, "a"),
+        (Run(job_dir="gs://bucket/a/"), "", {}, "gs://bucket/a"),
+        (Run(job_dir="a"), "--output-dir gs://bucket", {}, "gs://bucket"),
+        (Run(), "", {"AIP_MODEL_DIR": "gs://bucket/jobs/7/model/"}, "gs://bucket/jobs/7"),
     ],
 )
 def test_the_job_dir_is_output_dir_s_then_job_dir_s_then_the_cloud_s(run, words, environ, job_dir):
@@ -42,12 +45,23 @@ def test_no_job_dir_at_all_is_bad_usage(environ):
         job.with_job_dir(Run(), parse(), environ)
 
 
-@pytest.mark.parametrize("job_dir", ["gs://", "gs://bucket", "gs://bucket/job/", "gs:/bucket/job", "s3://bucket/job"])
-def test_a_job_dir_in_the_cloud_is_refused_and_no_folder_of_its_name_is_made(job_dir, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("job_dir", "error", "said"),
+    [
+        ("gs:/bucket/job", UsageError, "is neither a local path nor gs://BUCKET/PATH"),
+        ("s3://bucket/job", UsageError, "is neither a local path nor gs://BUCKET/PATH"),
+        ("gs://", RunError, "'' is not the name of a bucket; expected gs://BUCKET/PATH"),
+        ("gs:///job", RunError, "'' is not the name of a bucket; expected gs://BUCKET/PATH"),
+    ],
+)
+def test_a_url_that_cannot_be_a_job_dir_is_refused_and_no_folder_of_its_name_is_made(
+    job_dir, error, said, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=f"^{job_dir}: .* paths are not supported by this version"):
+    with pytest.raises(error) as raised:
         job.with_job_dir(Run(), parse("--output-dir", job_dir), {})
-    with pytest.raises(UsageError, match="paths are not supported by this version"):
+    assert str(raised.value) == f"{job_dir}: {said}"
+    with pytest.raises(error, match=r" gs://BUCKET/PATH$"):
         job.make(Run(job_dir=job_dir))
     assert list(tmp_path.iterdir()) == []
 
@@ -91,17 +105,13 @@ def test_a_pattern_takes_those_with_it_in_their_names(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("words", "glob"),
-    [
-        ("--bucket b", "gs://b/iris/preproc/train*of*"),
-        ("--bucket gs://b --pattern 00001-of-", "gs://b/iris/preproc/train*00001-of-*"),
-    ],
-)
-def test_a_bucket_has_them_where_the_preprocessing_of_2017_put_them(words, glob):
-    with pytest.raises(UsageError) as error:
-        files(Run(), *words.split())
-    assert str(error.value).startswith(f"{glob}: gs:// paths are not supported")
+@pytest.mark.parametrize(("words", "pattern"), [((), "of"), (("--pattern", "00001-of-"), "00001-of-")])
+@pytest.mark.parametrize("scheme", ["", "gs://"])
+def test_a_bucket_has_them_where_the_preprocessing_of_2017_put_them(scheme, words, pattern, gcs):
+    assert files(Run(), "--bucket", scheme + gcs.removeprefix("gs://"), *words) == (
+        (f"{gcs}/iris/preproc/train*{pattern}*",),
+        (f"{gcs}/iris/preproc/eval*{pattern}*",),
+    )
 
 
 def test_without_any_flag_the_sample_data_is_used(tmp_path):

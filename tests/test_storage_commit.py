@@ -15,7 +15,7 @@ import google_crc32c
 import pytest
 
 from trainer.errors import RunError
-from trainer.storage import commit, paths
+from trainer.storage import commit, entry, paths
 
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +53,7 @@ def test_the_manifest_has_size_and_crc32c_of_every_file_and_the_marker_that_of_t
 
 
 def test_a_large_file_is_read_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(commit, "CHUNK_BYTES", 3)
+    monkeypatch.setattr(entry, "CHUNK_BYTES", 3)
     write(tmp_path / "7", "a longer text")
     monkeypatch.undo()
     commit.verify(str(tmp_path / "7"))
@@ -134,6 +134,34 @@ def test_a_retracted_folder_is_not_trusted_and_its_files_stay(tmp_path):
     assert names(tmp_path / "7") == ["a.txt", "deep", "manifest.json"]
 
 
+def test_all_but_the_greatest_numbers_are_pruned(tmp_path):
+    for name in ("10", "9", "8", "latest"):
+        write(tmp_path / name)
+    (tmp_path / "7").mkdir()  # not committed, so not ours to remove
+    commit.prune(str(tmp_path), 2)
+    assert names(tmp_path) == ["10", "7", "9", "latest"]
+    commit.prune(str(tmp_path), 2)
+    assert names(tmp_path) == ["10", "7", "9", "latest"]
+
+
+def test_a_folder_on_a_disk_is_opened_where_it_is(tmp_path):
+    write(tmp_path / "7")
+    with commit.opened(str(tmp_path / "7")) as folder:
+        assert folder == str(tmp_path / "7")
+    commit.verify(folder)
+
+
+def test_what_is_staged_is_complete_before_its_way_to_the_destination_is_submitted(tmp_path):
+    jobs = []
+    with commit.staged(str(tmp_path / "7"), jobs.append) as folder:
+        Path(folder, "file").write_text("x")
+    assert commit.committed(str(tmp_path)) == []
+    (job,) = jobs
+    job()
+    commit.verify(str(tmp_path / "7"))
+    assert names(tmp_path) == ["7"]
+
+
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
     write(tmp_path / "7")
     (tmp_path / ".tmp-1").mkdir()
@@ -171,11 +199,11 @@ def test_another_file_that_cannot_be_read_keeps_its_own_name(tmp_path):
 
 KILLS = """
 import json, os, shutil, sys
-from trainer.storage import commit, paths
+from trainer.storage import commit, entry, local, paths
 
 ROOT, SCENARIO = sys.argv[1:]
 os.fsync = lambda handle: None  # slow, and this is no power cut
-WATCHED = {commit.__file__, paths.__file__, shutil.__file__}
+WATCHED = {module.__file__ for module in (commit, entry, local, paths, shutil)}
 
 def write(step, content):
     with commit.staged(f"{ROOT}/{step}") as folder:

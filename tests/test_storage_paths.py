@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
-from trainer.errors import RunError, UsageError
-from trainer.storage import commit, paths
+from trainer.errors import MissingError, RunError, UsageError
+from trainer.storage import commit, entry, local, paths
 
 
-URLS = ("gs://bucket/x", "gs://bucket/x/", "gs://bucket", "gs://", "gs:", "gs:/bucket/x", "s3://bucket/x", "file:///x")
+OTHER_URLS = ("gs:", "gs:/bucket/x", "s3:", "s3://bucket/x", "file:///x", "GS://bucket/x")
+NO_BUCKETS = ("gs://", "gs:///x", "gs://b/x", "gs://Bucket/x", "gs://-bucket/x/")
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def put(*names):
 
 
 def temporary(folder="."):
-    return [name for name in os.listdir(folder) if name.startswith(paths.TEMPORARY)]
+    return [name for name in os.listdir(folder) if name.startswith(local.TEMPORARY)]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,11 @@ def staged(path):
 
 
 def opened(path):
+    with commit.opened(path):
+        pass
+
+
+def written(path):
     with paths.open_output(path):
         pass
 
@@ -115,40 +121,65 @@ def opened(path):
 CALLS = {
     "expand": lambda path: paths.expand([path]),
     "write_bytes": lambda path: paths.write_bytes(path, b""),
-    "append_bytes": lambda path: paths.append_bytes(path, b""),
-    "open_output": opened,
+    "open_output": written,
     "staged": staged,
+    "opened": opened,
     "is_committed": commit.is_committed,
     "committed": commit.committed,
     "verify": commit.verify,
     "retract": commit.retract,
     "commit.remove": commit.remove,
+    "prune": lambda path: commit.prune(path, 1),
     "remove_staging": commit.remove_staging,
     **{
         name: getattr(paths, name)
         for name in (
-            "matches", "exists", "is_directory", "size", "list_names", "open_input", "read_bytes", "make_directory",
-            "remove", "sync",
+            "is_remote", "matches", "exists", "is_directory", "stat", "checksum", "list_names", "list_files",
+            "open_input", "read_bytes", "make_directory", "remove", "sync",
         )
     },
 }  # fmt: skip
 
 
 def test_every_function_that_touches_files_is_tried_on_urls():
-    words = {"join", "name", "parent", "temporary_in", "DamagedError"}  # touch none
+    words = {"join", "name", "parent", "at_once", "DamagedError"}  # touch none
     for module in (paths, commit):
         ours = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
         assert {name for name in ours if not name.startswith("_")} <= {*words, *CALLS}
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("path", URLS)
-def test_a_url_is_refused_in_one_line_and_nothing_is_made(call, path):
-    with pytest.raises(RunError) as error:
+@pytest.mark.parametrize("path", OTHER_URLS)
+def test_a_url_of_another_kind_is_refused_in_one_line_and_nothing_is_made(call, path):
+    with pytest.raises(UsageError) as error:
         CALLS[call](path)
     assert str(error.value).startswith(path.split("/")[0])
-    assert "// paths are not supported by this version; expected a local path" in str(error.value)
+    assert str(error.value).endswith(": is neither a local path nor gs://BUCKET/PATH")
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("call", sorted(CALLS.keys() - {"sync"}))  # of a bucket there is nothing to sync
+@pytest.mark.parametrize("path", NO_BUCKETS)
+def test_a_url_that_names_no_bucket_is_refused_in_one_line_and_nothing_is_made(call, path):
+    with pytest.raises(RunError) as error:
+        CALLS[call](path)
+    assert str(error.value).startswith(path.rstrip("/"))
+    assert str(error.value).endswith("gs://BUCKET/PATH")
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("call", [paths.is_remote, paths.exists, paths.stat, paths.matches, paths.open_input])
+@pytest.mark.parametrize("path", NO_BUCKETS)
+def test_what_is_not_the_name_of_a_bucket_is_said(call, path):
+    with pytest.raises(RunError) as error:
+        call(path)
+    bucket = path.removeprefix("gs://").split("/")[0]
+    assert str(error.value) == f"{path}: {bucket!r} is not the name of a bucket; expected gs://BUCKET/PATH"
+
+
+def test_a_url_of_a_bucket_is_not_on_this_machine_and_everything_else_is():
+    assert paths.is_remote("gs://bucket/x")
+    assert not any(map(paths.is_remote, ("", "x", "/gs/x", "12:30/x", "c:/x", "./gs://bucket/x")))
 
 
 def test_a_folder_may_have_a_colon_in_its_name():
@@ -160,7 +191,7 @@ def test_what_is_written_is_read_and_replaces_what_was_there():
     paths.write_bytes("folder/file", b"old and longer")
     paths.write_bytes("folder/file", b"new")
     assert paths.read_bytes("folder/file") == b"new"
-    assert (paths.size("folder/file"), paths.list_names("folder")) == (3, ["file"])
+    assert (paths.stat("folder/file").size, paths.list_names("folder")) == (3, ["file"])
 
 
 def test_a_reader_sees_the_old_content_or_the_new_and_never_a_part():
@@ -234,10 +265,43 @@ def test_a_pipe_is_written_to_and_not_replaced():
     assert stat.S_ISFIFO(os.stat("pipe").st_mode)
 
 
-def test_appending_adds_to_the_end():
-    paths.append_bytes("folder/file", b"a")
-    paths.append_bytes("folder/file", b"b")
-    assert paths.read_bytes("folder/file") == b"ab"
+def test_a_file_is_known_by_its_size_its_version_and_its_time_without_reading_it():
+    paths.write_bytes("file", b"123456789")
+    os.chmod("file", 0)
+    os.utime("file", ns=(0, 1_500_000_000_123_456_789))
+    found = paths.stat("file")
+    assert (found.size, found.version, found.is_object) == (9, "1500000000123456789", False)
+    assert found.modified == pytest.approx(1_500_000_000.123, abs=0.001)
+    assert found.crc32c == ""
+
+
+def test_a_checksum_is_of_the_whole_content_however_it_is_read(monkeypatch):
+    paths.write_bytes("file", b"123456789")
+    for size in (1, 4, 9, 10):
+        monkeypatch.setattr(entry, "CHUNK_BYTES", size)
+        assert paths.checksum("file") == "e3069283"  # the one that is published for this text
+
+
+def test_of_a_file_that_is_known_no_other_content_is_read():
+    paths.write_bytes("file", b"old")
+    os.utime("file", ns=(0, 1))
+    known = paths.stat("file")
+    with paths.open_input("file", known=known) as file:
+        assert file.read() == b"old"
+    paths.write_bytes("file", b"new")
+    with pytest.raises(RunError) as error:
+        paths.open_input("file", known=known)
+    assert str(error.value) == "file: was changed while it was being read; expected the same content all along"
+    with paths.open_input("file", known=paths.stat("file")) as file:
+        assert file.read() == b"new"
+
+
+def test_the_files_of_a_folder_come_by_their_paths_in_it_however_deep():
+    put("folder/b", "folder/deep/er/a", "folder/.hidden")
+    os.mkdir("folder/empty")
+    files = paths.list_files("folder/")
+    assert list(files) == [".hidden", "b", "deep/er/a"]
+    assert files["deep/er/a"] == paths.stat("folder/deep/er/a")
 
 
 def test_removing_takes_files_folders_and_links_and_what_is_gone_already():
@@ -257,18 +321,28 @@ def test_a_link_to_a_folder_is_removed_and_not_what_it_leads_to():
 
 def test_a_folder_that_is_not_there_has_no_names():
     assert paths.list_names("nowhere") == []
+    assert paths.list_files("nowhere") == {}
+
+
+@pytest.mark.parametrize("call", [paths.stat, paths.checksum, paths.open_input, paths.read_bytes])
+def test_what_is_not_there_is_told_from_what_cannot_be_read(call):
+    put("file")
+    with pytest.raises(MissingError):
+        call("nowhere")
+    with pytest.raises(RunError) as error:
+        call("file/x")
+    assert not isinstance(error.value, MissingError)
 
 
 @pytest.mark.parametrize(
     ("call", "line"),
     [
         (lambda: paths.read_bytes("nowhere"), "nowhere: no such file or directory"),
-        (lambda: paths.size("nowhere"), "nowhere: no such file or directory"),
+        (lambda: paths.stat("nowhere"), "nowhere: no such file or directory"),
         (lambda: paths.read_bytes("folder"), "folder: is a directory"),
         (lambda: paths.list_names("file"), "file: not a directory"),
         (lambda: paths.write_bytes("file/x", b""), "file/x: not a directory"),
         (lambda: paths.write_bytes("folder", b""), "folder: is a directory"),
-        (lambda: paths.append_bytes("folder", b""), "folder: is a directory"),
         (lambda: paths.make_directory("file"), "file: not a directory; expected a folder that can be written to"),
         (lambda: paths.make_directory("file/x"), "file/x: not a directory; expected a folder that can be written to"),
         (lambda: staged("file/x"), "file: not a directory; expected a folder that can be written to"),

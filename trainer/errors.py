@@ -10,6 +10,14 @@ class RunError(Exception):
     exit_code = 1
 
 
+class MissingError(RunError):
+    """There is nothing at a path."""
+
+
+class ConflictError(RunError):
+    """Another writer was there first."""
+
+
 class UsageError(RunError):
     """The run could not start: a flag, a path or a configuration is wrong."""
 

@@ -31,7 +31,7 @@ def with_job_dir(run: Run, arguments: argparse.Namespace, environ: Mapping[str, 
     job_dir = arguments.output_dir or run.job_dir or (paths.parent(model_dir) if model_dir else "")
     if not job_dir:
         raise UsageError("--job-dir: not given; expected a folder for checkpoints, exports and logs")
-    paths.exists(job_dir)  # raises for a URL, before anything is made or read
+    paths.is_remote(job_dir)  # raises for a URL that cannot be used, before anything is made or read
     return dataclasses.replace(run, job_dir=job_dir.rstrip("/") or "/")
 
 
@@ -40,6 +40,8 @@ def make(run: Run) -> None:
     try:
         paths.make_directory(run.job_dir)
     except RunError as error:
+        if paths.is_remote(run.job_dir):
+            raise  # a server's refusal, not a wrong flag
         raise UsageError(f"--job-dir: {error}") from error
 
 

@@ -1,68 +1,78 @@
-"""A folder that is there whole or not at all: checkpoints and exports.
+"""A folder that is there whole or not at all, on a disk or in a bucket: checkpoints and exports.
 
     with commit.staged(paths.join(job_dir, "checkpoints", "1000")) as folder:
         ...                                   # write files below `folder`, a local path
     newest = commit.committed(paths.join(job_dir, "checkpoints"))[-1]
     commit.verify(newest)                     # raises DamagedError, naming the file
+    with commit.opened(newest) as folder:     # a local path again
+        ...
 
 The files come first, then `manifest.json` with size and crc32c of each, then the marker `COMMITTED` with the
-manifest's own crc32c, then one rename to the final name. Readers trust only what the marker covers, so a process may
-be killed at any line here.
+manifest's own crc32c. On a disk one rename to the final name is last. A bucket has no rename: there the files go to
+their final names, a listing has to show each as it was sent, and the marker is created only where there is none.
+Readers trust only what the marker covers, so a process may be killed at any line here.
 """
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 
 import google_crc32c
 
-from trainer.errors import RunError, reason
-from trainer.storage import paths
+from trainer.errors import ConflictError, MissingError, RunError, reason
+from trainer.storage import local, paths
+from trainer.storage.entry import Entry, crc32c_text
 
 
 MANIFEST = "manifest.json"
 MARKER = "COMMITTED"
-CHUNK_BYTES = 1 << 22
+LAST = frozenset({"saved_model.pb", "saved_model.pbtxt", "checkpoint"})
+"""What readers look for who know no marker, such as TensorFlow Serving: it is sent after all else."""
 
 
 class DamagedError(RunError):
     """A committed folder no longer holds what its manifest says."""
 
 
+def at_once(job: Callable[[], None]) -> None:
+    """Do it now; `uploads` has another way."""
+    job()
+
+
 @contextlib.contextmanager
-def staged(destination: str) -> Iterator[str]:
+def staged(destination: str, submit: Callable[[Callable[[], None]], None] = at_once) -> Iterator[str]:
     """Yield a local folder to write into; on a clean exit it becomes `destination`, complete and marked.
 
-    What is committed is never written again: raises `RunError` when `destination` is by then, and also, naming it,
-    when the disk is full or the folder cannot be written. What was there before stays.
+    The latter is a job that `submit` is given, and that may be done again when it failed. What is committed is never
+    written again: raises `RunError` when `destination` is by then, and also, naming it, when the disk is full or the
+    folder cannot be written. What was there before stays.
     """
     directory = paths.parent(destination)
-    paths.make_directory(directory)
-    folder = paths.temporary_in(directory)
+    if paths.is_remote(destination):
+        os.makedirs(_staging(directory), mode=0o700, exist_ok=True)
+    else:
+        paths.make_directory(directory)
+    folder = local.temporary_in(_staging(directory))
     try:
-        os.mkdir(folder)
-        yield folder
-        _seal(folder)
-        _publish(folder, destination)
-        paths.sync(directory)
-    except (OSError, RunError) as error:
-        cause = error.__cause__ if isinstance(error, RunError) else error
-        if not isinstance(cause, OSError) or (cause is not error and folder not in str(error)):
-            raise
-        raise RunError(f"{destination}: cannot be written: {reason(cause)}") from error
-    finally:
+        with _naming(destination, folder):
+            os.mkdir(folder)
+            yield folder
+            submit(functools.partial(_publish, folder, destination))
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def committed(directory: str) -> list[str]:
     """The committed folders in `directory` whose names are whole numbers, smallest first."""
-    names = [name for name in paths.list_names(directory) if name.isdecimal()]
-    folders = [paths.join(directory, name) for name in sorted(names, key=int)]
-    return [folder for folder in folders if is_committed(folder)]
+    files = (name.split("/") for name in paths.list_files(directory))
+    names = {parts[0] for parts in files if parts[1:] == [MARKER] and parts[0].isdecimal()}
+    return [paths.join(directory, name) for name in sorted(names, key=int)]
 
 
 def is_committed(folder: str) -> bool:
@@ -71,26 +81,47 @@ def is_committed(folder: str) -> bool:
 
 
 def verify(folder: str) -> None:
-    """Read every file that the manifest names; raise `DamagedError` at the first that is missing or differs."""
+    """Compare every file with the manifest; raise `DamagedError` at the first that is missing or differs.
+
+    On a disk they are read; a bucket knows the checksums of what it holds.
+    """
     marker, manifest = (_read(folder, name) for name in (MARKER, MANIFEST))
-    if marker.decode(errors="replace").strip() != _text(google_crc32c.value(manifest)):
+    if marker.decode(errors="replace").strip() != crc32c_text(google_crc32c.value(manifest)):
         raise DamagedError(f"{paths.join(folder, MANIFEST)}: checksum differs from the one in {MARKER}")
+    there = paths.list_files(folder)
     for name, expected in json.loads(manifest)["files"].items():
         path = paths.join(folder, name)
-        try:
-            found = _entry(path)
-        except RunError as error:
-            raise DamagedError(str(error)) from error
-        if found["size"] != expected["size"]:
-            raise DamagedError(f"{path}: {found['size']} bytes, expected {expected['size']}")
-        if found["crc32c"] != expected["crc32c"]:
+        if name not in there:
+            raise DamagedError(f"{path}: {os.strerror(errno.ENOENT).lower()}")
+        if there[name].size != expected["size"]:
+            raise DamagedError(f"{path}: {there[name].size} bytes, expected {expected['size']}")
+        if (there[name].crc32c or _checksum(path)) != expected["crc32c"]:
             raise DamagedError(f"{path}: checksum differs from the one in {MANIFEST}")
+
+
+@contextlib.contextmanager
+def opened(folder: str) -> Iterator[str]:
+    """Yield a local folder with the files of one that may be in a bucket: then a copy, removed after the block.
+
+    Of the objects the generations are read that are there at the start. Raises `DamagedError` when one goes away.
+    """
+    if not paths.is_remote(folder):
+        yield folder
+        return
+    from trainer.storage import transfer
+
+    with tempfile.TemporaryDirectory(prefix="trainer-") as copy:
+        try:
+            transfer.fetch(folder, paths.list_files(folder), copy)
+        except MissingError as error:
+            raise DamagedError(f"{folder}: was removed while it was being read") from error
+        yield copy
 
 
 def retract(folder: str) -> None:
     """Take the marker away: readers no longer trust the folder, its files stay to be looked at."""
     paths.remove(paths.join(folder, MARKER))
-    if paths.is_directory(folder):
+    if not paths.is_remote(folder) and paths.is_directory(folder):
         paths.sync(folder)
 
 
@@ -100,29 +131,47 @@ def remove(folder: str) -> None:
     paths.remove(folder)
 
 
+def prune(directory: str, keep: int) -> None:
+    """Remove all committed folders in `directory` but the `keep` with the greatest numbers."""
+    for folder in committed(directory)[:-keep]:
+        remove(folder)
+
+
 def remove_staging(directory: str) -> None:
-    """Remove what killed writers left; only the one writer of `directory` may call it."""
-    for name in paths.list_names(directory):
-        if name.startswith(paths.TEMPORARY):
-            paths.remove(paths.join(directory, name))
+    """Remove what killed writers left on this machine; only the one writer of `directory` may call it."""
+    staging = _staging(directory)
+    for name in paths.list_names(staging):
+        if name.startswith(local.TEMPORARY):
+            paths.remove(paths.join(staging, name))
 
 
-def _seal(folder: str) -> None:
-    """Put the files on the disk, then the manifest, then the marker."""
-    files = {}
-    for root, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            path = os.path.join(root, name)
-            files[os.path.relpath(path, folder).replace(os.sep, "/")] = _entry(path)
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        paths.sync(root)
-    manifest = json.dumps({"files": files}, indent=1).encode()
-    paths.write_bytes(paths.join(folder, MANIFEST), manifest)
-    paths.write_bytes(paths.join(folder, MARKER), _text(google_crc32c.value(manifest)).encode() + b"\n")
+def _staging(directory: str) -> str:
+    """Where folders are written that are to be in `directory`: on a disk in it, else always in the same local place."""
+    if not paths.is_remote(directory):
+        return directory
+    own = f"trainer-{os.getuid()}"  # a folder of the user's own, since others could write to a common one
+    return os.path.join(tempfile.gettempdir(), own, crc32c_text(google_crc32c.value(directory.encode())))
 
 
 def _publish(folder: str, destination: str) -> None:
+    with _naming(destination, folder):
+        if paths.is_remote(destination):
+            _send(folder, destination)
+        else:
+            _rename(folder, destination)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename(folder: str, destination: str) -> None:
+    """Put the files on the disk, then the manifest, then the marker, then all of them in their place."""
+    manifest = _manifest(_entries(folder))
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(root, name), "rb") as file:
+                os.fsync(file.fileno())
+        paths.sync(root)
+    paths.write_bytes(paths.join(folder, MANIFEST), manifest)
+    paths.write_bytes(paths.join(folder, MARKER), _marker(manifest))
     if paths.exists(destination) and not is_committed(destination):
         paths.remove(destination)  # left by a writer that does not commit, or retracted; nothing trusts it
     try:
@@ -130,24 +179,80 @@ def _publish(folder: str, destination: str) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        raise RunError(f"{destination}: is committed already; is another run writing to this folder?") from error
+        raise ConflictError(f"{destination}: {TAKEN}") from error
+    paths.sync(paths.parent(destination))
 
 
-def _entry(path: str) -> dict[str, Any]:
-    """The size and the checksum of a file, read in parts, since a model may be larger than what memory is left."""
-    size = checksum = 0
-    with paths.open_input(path) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            size, checksum = size + len(chunk), google_crc32c.extend(checksum, chunk)
-    return {"size": size, "crc32c": _text(checksum)}
+def _send(folder: str, destination: str) -> None:
+    """Make the objects be the files, then create the manifest, then the marker."""
+    from trainer.storage import gcs, transfer  # Google's client takes a while to import: here and above
+
+    files = _entries(folder)
+    there = transfer.mirror(folder, files, destination, last=LAST, seal=MARKER)
+    if MARKER in there:  # by an attempt whose last answer was lost, or by someone else
+        if {name: (there[name].size, there[name].crc32c) for name in there if name not in (MARKER, MANIFEST)} != {
+            name: (entry.size, entry.crc32c) for name, entry in files.items()
+        }:
+            raise ConflictError(f"{destination}: {TAKEN}")
+        return
+    manifest = _manifest(there)
+    for name, content in ((MANIFEST, manifest), (MARKER, _marker(manifest))):
+        gcs.write_bytes(paths.join(destination, name), content, generation=0)
+
+
+TAKEN = "is committed already; is another run writing to this folder?"
+
+
+def _entries(folder: str) -> dict[str, Entry]:
+    """The files of a local folder with their checksums."""
+    files = local.list_files(folder)
+    return {
+        name: Entry(entry.size, entry.version, entry.modified, local.checksum(f"{folder}/{name}"))
+        for name, entry in files.items()
+    }
+
+
+def _manifest(files: Mapping[str, Entry]) -> bytes:
+    """A manifest's content. Of an object it has the generation too: which of all that had its name it was."""
+    described = {
+        name: {"size": entry.size, "crc32c": entry.crc32c} | ({"generation": entry.version} if entry.is_object else {})
+        for name, entry in files.items()
+    }
+    return json.dumps({"files": described}, indent=1).encode()
+
+
+def _marker(manifest: bytes) -> bytes:
+    return crc32c_text(google_crc32c.value(manifest)).encode() + b"\n"
 
 
 def _read(folder: str, name: str) -> bytes:
-    try:
+    with _damaged_if_unreadable(folder):
         return paths.read_bytes(paths.join(folder, name))
+
+
+def _checksum(path: str) -> str:
+    with _damaged_if_unreadable(path):
+        return paths.checksum(path)
+
+
+@contextlib.contextmanager
+def _damaged_if_unreadable(path: str) -> Iterator[None]:
+    """What a disk cannot read is damaged; of a bucket, only what is not there: the network may be to blame else."""
+    try:
+        yield
     except RunError as error:
+        if paths.is_remote(path) and not isinstance(error, MissingError):
+            raise
         raise DamagedError(str(error)) from error
 
 
-def _text(checksum: int) -> str:
-    return f"{checksum:08x}"
+@contextlib.contextmanager
+def _naming(destination: str, folder: str) -> Iterator[None]:
+    """Name the destination where the system's refusal would name the folder that nobody knows."""
+    try:
+        yield
+    except (OSError, RunError) as error:
+        cause = error.__cause__ if isinstance(error, RunError) else error
+        if not isinstance(cause, OSError) or (cause is not error and folder not in str(error)):
+            raise
+        raise RunError(f"{destination}: cannot be written: {reason(cause)}") from error

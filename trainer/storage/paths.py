@@ -1,26 +1,23 @@
-"""Read, write, list and remove by path.
+"""Read, write, list and remove by path, on this machine's disks or in Google Cloud Storage.
 
-    files = paths.expand(["data/babyweight/train.csv*"])
+    files = paths.expand(["gs://bucket/babyweight/train.csv*"])
     paths.write_bytes(paths.join(job_dir, "run.json"), text.encode())
 
 A path is a string. Errors name the path; a write is whole or not there.
 """
 
 import contextlib
-import errno
-import glob
-import os
 import re
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, BinaryIO
 
-from trainer.errors import RunError, UsageError, reason
+from trainer.errors import UsageError
+from trainer.storage import local
+from trainer.storage.entry import Entry
 
 
 GS = "gs://"
-TEMPORARY = ".tmp-"  # how the names of files and folders begin that are not whole yet
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)(?:/|$)")  # of a URL; a single letter would be a drive
 
 
@@ -42,6 +39,15 @@ def parent(path: str) -> str:
     return head or slash or "."
 
 
+def is_remote(path: str) -> bool:
+    """Whether `path` is in a bucket. Raises `RunError` for a URL of another kind, or without a bucket."""
+    if path.startswith(GS):
+        _of(path).check(path)
+    elif SCHEME.match(path):
+        raise UsageError(f"{path}: is neither a local path nor gs://BUCKET/PATH")
+    return path.startswith(GS)
+
+
 def expand(patterns: Sequence[str]) -> list[str]:
     """The files that the globs match, each once, in order. A pattern that matches nothing raises `UsageError`."""
     found: dict[str, str] = {}
@@ -54,146 +60,94 @@ def expand(patterns: Sequence[str]) -> list[str]:
                 f"{pattern or repr('')}: no such file; expected a path or a glob that matches at least one file"
             )
         for file in files:
-            found.setdefault(os.path.abspath(file), file)
+            found.setdefault(_of(file).identity(file), file)
     return list(found.values())
 
 
 def matches(pattern: str) -> list[str]:
     """The files that a glob matches, in order; a `*` leaves out hidden ones, such as those that are not whole yet."""
-    if os.path.isfile(_local(pattern)):
-        return [pattern]  # a name may have brackets of its own
-    return sorted({path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)})
+    found: list[str] = _of(pattern).matches(pattern)
+    return found
 
 
 def exists(path: str) -> bool:
     """Whether there is a file or a folder at `path`."""
-    return os.path.exists(_local(path))
+    return bool(_of(path).exists(path))
 
 
 def is_directory(path: str) -> bool:
     """Whether `path` is a folder."""
-    return os.path.isdir(_local(path))
+    return bool(_of(path).is_directory(path))
 
 
-def size(path: str) -> int:
-    """The size of a file in bytes."""
-    with _named(path):
-        return os.path.getsize(_local(path))
+def stat(path: str) -> Entry:
+    """What is known of a file without reading it; `MissingError` where there is none."""
+    entry: Entry = _of(path).stat(path)
+    return entry
+
+
+def checksum(path: str) -> str:
+    """The crc32c of a file's content, as manifests have it."""
+    return str(_of(path).checksum(path))
 
 
 def list_names(directory: str) -> list[str]:
     """The names inside a folder, sorted; empty when there is no such folder."""
-    try:
-        with _named(directory):
-            return sorted(os.listdir(_local(directory)))
-    except RunError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return []
-        raise
+    names: list[str] = _of(directory).list_names(directory)
+    return names
 
 
-def open_input(path: str) -> BinaryIO:
-    """Open a file for reading bytes; it can seek."""
-    with _named(path):
-        return open(_local(path), "rb")
+def list_files(directory: str) -> dict[str, Entry]:
+    """All files below a folder, by their paths in it; empty when there is no such folder."""
+    files: dict[str, Entry] = _of(directory).list_files(directory)
+    return files
+
+
+def open_input(path: str, *, known: Entry | None = None, buffer_bytes: int = 1 << 16) -> BinaryIO:
+    """Open a file for reading bytes; it can seek. From a bucket, `buffer_bytes` are read at once.
+
+    With what `stat` made `known`, content of another version raises `RunError`.
+    """
+    file: BinaryIO = _of(path).open_input(path, known, buffer_bytes)
+    return file
 
 
 def read_bytes(path: str) -> bytes:
     """The whole content of a file."""
-    with open_input(path) as file, _named(path):
-        return file.read()
+    return bytes(_of(path).read_bytes(path))
 
 
-@contextlib.contextmanager
-def open_output(path: str) -> Iterator[BinaryIO]:
+def open_output(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
     """Open a file for writing bytes. It is there, whole and on the disk, after the block, and not if that raises."""
-    with _named(path):
-        target = os.path.realpath(_local(path))  # a link stays a link
-        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-            with open(path, "wb") as file:  # a pipe or a terminal, such as /dev/stdout, has no content to replace
-                yield file
-            return
-        _make(parent(target))
-        temporary = temporary_in(parent(target))
-        try:
-            with open(temporary, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-            sync(parent(target))
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+    output: contextlib.AbstractContextManager[BinaryIO] = _of(path).open_output(path)
+    return output
 
 
 def write_bytes(path: str, content: bytes) -> None:
     """Write a whole file: a reader sees the old content or the new, never a part."""
-    with open_output(path) as file:
-        file.write(content)
-
-
-def append_bytes(path: str, content: bytes) -> None:
-    """Add to the end of a file, made first if it is not there."""
-    with _named(path):
-        _make(parent(_local(path)))
-        with open(path, "ab") as file:
-            file.write(content)
+    _of(path).write_bytes(path, content)
 
 
 def make_directory(directory: str) -> None:
     """Make a folder and its parents, and prove that it can be written to."""
-    try:
-        _make(_local(directory))
-        probe = temporary_in(directory)
-        open(probe, "xb").close()
-        os.unlink(probe)
-    except OSError as error:
-        raise RunError(f"{directory}: {reason(error)}; expected a folder that can be written to") from error
-
-
-def temporary_in(directory: str) -> str:
-    """A new name for what is not whole yet; what has it gets the rights that the user's umask leaves."""
-    return join(directory, TEMPORARY + secrets.token_hex(8))
+    _of(directory).make_directory(directory)
 
 
 def remove(path: str) -> None:
     """Remove a file, or a folder and all in it; one that is already gone is fine."""
-    with _named(path), contextlib.suppress(FileNotFoundError):
-        if os.path.isdir(_local(path)) and not os.path.islink(path):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
+    _of(path).remove(path)
 
 
 def sync(directory: str) -> None:
     """Put a folder's entries on the disk: without it a power cut can lose a rename but keep what came after."""
-    with _named(directory):
-        handle = os.open(_local(directory), os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    _of(directory).sync(directory)
 
 
-def _local(path: str) -> str:
-    if scheme := SCHEME.match(path):
-        raise UsageError(f"{path}: {scheme[1]}// paths are not supported by this version; expected a local path")
-    return path
+def _of(path: str) -> ModuleType | Any:
+    """The module that does it: `local` or `gcs`, which have the same functions."""
+    if path.startswith(GS):
+        from trainer.storage import gcs  # Google's client takes a while to import
 
-
-def _make(directory: str) -> None:
-    try:
-        os.makedirs(directory, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Turn the operating system's refusal into one line that names the path."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{path}: {reason(error)}") from error
+        return gcs
+    is_remote(path)
+    return local
