@@ -1,5 +1,6 @@
 """The order of examples: every row once an epoch, the same for every worker count, and exact from any position."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -27,6 +28,7 @@ def numbered(tmp_path_factory):
     """Make a source of numbered rows in files of some sizes; 10 bytes a row, 5 rows a unit."""
     folder = tmp_path_factory.mktemp("numbered")
 
+    @functools.cache  # a file that is written again is another version, and its old units are not read any more
     def make(*rows_a_file):
         row = 0
         names = []
@@ -313,7 +315,7 @@ def test_an_evaluation_reads_a_unit_once_where_all_fit_in_memory_even_if_it_is_l
     inputs = EvalBatches(source, batch_size=4)
 
     next(inputs.passes(2))
-    assert len(source.reads) == 2
+    assert len(source.reads) == 4  # as many as are read at once
     list(inputs.passes(2))
     list(inputs.passes(2))
 

@@ -129,7 +129,7 @@ def test_an_image_file_with_more_than_its_header_says_is_an_error(put):
 def test_labels_and_images_of_different_counts_are_an_error(put):
     unit = unit_of(put, idx(IMAGES), idx(LABELS[:4]))
 
-    assert error_of(lambda: images_of(unit)) == f"{unit.labels}: 4 labels for the 5 images of {unit.path}"
+    assert error_of(lambda: images_of(unit)) == f"{unit.labels.path}: 4 labels for the 5 images of {unit.path}"
 
 
 def test_images_of_another_size_are_an_error(put):

@@ -14,6 +14,7 @@ from trainer.experiments import babyweight, mnist
 from trainer.inputs import records, source
 from trainer.inputs.source import open_source
 from trainer.inputs.spec import InputSpec, concatenate, number
+from trainer.samples.mnist import encode
 
 
 SHARED = Path(os.environ.get("TRAINER_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -123,6 +124,48 @@ def test_tfrecords_and_idx_files_are_one_unit_each(tmp_path):
 
     assert [opened.read(unit)["label"].tolist() for unit in opened.units] == [[0, 1, 2]]
     assert opened.count_rows() == 3
+
+
+def write_csv(folder):
+    (folder / "a.csv").write_bytes(b"1,1\n" * 5)
+    return "a.csv", SPEC
+
+
+def write_gzip(folder):
+    (folder / "a.csv.gz").write_bytes(gzip.compress(b"1,1\n" * 5, mtime=0))
+    return "a.csv.gz", SPEC
+
+
+def write_parquet(folder):
+    pq.write_table(pa.table({"x": [1.0] * 5, "y": [1.0] * 5}), folder / "a.parquet", row_group_size=3)
+    return "a.parquet", SPEC
+
+
+def write_tfrecord(folder):
+    records.write_tfrecord(str(folder / "a.tfrecords"), np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.int64))
+    return "a.tfrecords", mnist.SPEC
+
+
+def write_idx(folder):
+    (folder / "a-images-idx3-ubyte").write_bytes(encode(np.zeros((3, 28, 28), np.uint8)))
+    (folder / "a-labels-idx1-ubyte").write_bytes(encode(np.zeros(3, np.uint8)))
+    return "a-images-idx3-ubyte", mnist.SPEC
+
+
+@pytest.mark.parametrize("write", [write_csv, write_gzip, write_parquet, write_tfrecord, write_idx])
+def test_a_file_that_is_written_again_after_its_units_were_made_is_not_read(write, tmp_path):
+    name, spec = write(tmp_path)
+    opened = open_source((f"{tmp_path}/*",), spec, unit_bytes=8)
+    for unit in opened.units:
+        opened.read(unit)
+
+    write(tmp_path)  # the same content, but who knows that without reading it
+    os.utime(tmp_path / name, ns=(0, 1))
+
+    for unit in opened.units:
+        assert error_of(lambda unit=unit: opened.read(unit), RunError) == (
+            f"{tmp_path}/{name}: was changed while it was being read; expected the same content all along"
+        )
 
 
 @needs_real_data

@@ -10,7 +10,7 @@ Examples follow one another without end: a batch may hold the last rows of an ep
 no row is dropped and every row comes once an epoch. Every worker reads all rows and takes its share of each batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,6 +26,7 @@ from trainer.inputs.spec import Columns, InputSpec, concatenate, count_rows, spl
 MEMORY_BYTES = 2 << 30
 """Files of up to this size, uncompressed, are kept in memory; encoded, CSV takes about a third of it."""
 
+UNITS_AT_ONCE = 4
 WINDOW_BYTES = 16 << 20
 
 
@@ -169,7 +170,7 @@ class _Windows:
         windows = self._units(position.epoch)
         if position.window >= len(windows):
             return None
-        rows = concatenate(self.source.spec, [self.kept.read(unit) for unit in windows[position.window]])
+        rows = concatenate(self.source.spec, self.kept.read_all(windows[position.window]))
         random = np.random.default_rng([self.seed, position.epoch, 1 + position.window])
         return take_rows(rows, random.permutation(count_rows(rows)))
 
@@ -188,7 +189,7 @@ class _Windows:
     def _from_memory(self, position: Position) -> Columns | None:
         """A part of all rows, shuffled; None past the last of the epoch."""
         if self.all is None:
-            self.all = concatenate(self.source.spec, [self.kept.read(unit) for unit in self.source.units])
+            self.all = concatenate(self.source.spec, self.kept.read_all(self.source.units))
             self.kept.forget()
         if self.order is None or self.order[0] != position.epoch:
             random = np.random.default_rng([self.seed, position.epoch])
@@ -215,6 +216,11 @@ class _Kept:
             self.units[unit] = columns
         return columns
 
+    def read_all(self, units: Sequence[Unit]) -> list[Columns]:
+        """The rows of some units, read at once: a bucket takes its time for each answer."""
+        with ThreadPoolExecutor(UNITS_AT_ONCE) as pool:
+            return list(pool.map(self.read, units))
+
     def forget(self) -> None:
         """Let go of all units."""
         self.units.clear()
@@ -234,16 +240,15 @@ class EvalBatches:
 
     def check(self) -> None:
         """Read what is kept for the passes to come, or at least the first unit; raises for a bad row."""
-        for unit in self.source.units if self._kept.fits else self.source.units[:1]:
-            self._kept.read(unit)
+        self._kept.read_all(self.source.units if self._kept.fits else self.source.units[:1])
 
     def passes(self, steps: int) -> Iterator[Batches]:
         """One pass, in groups of `steps` full batches; then what is left, and a short batch by itself at the end."""
         spec, group = self.source.spec, steps * self.batch_size
         held: list[Columns] = []  # less than a group
         missing = group
-        for unit in self.source.units:
-            columns, start = self._kept.read(unit), 0
+        for columns in self._all():
+            start = 0
             while count_rows(columns) - start >= missing:
                 held.append(take_rows(columns, slice(start, start + missing)))
                 yield _batches(spec, concatenate(spec, held), steps)
@@ -255,6 +260,12 @@ class EvalBatches:
         for rows, count in ((slice(full * self.batch_size), full), (slice(full * self.batch_size, None), 1)):
             if count_rows(columns := take_rows(rest, rows)):
                 yield _batches(spec, columns, count)
+
+    def _all(self) -> Iterator[Columns]:
+        """The rows of all units, some units at once."""
+        units = self.source.units
+        for first in range(0, len(units), UNITS_AT_ONCE):
+            yield from self._kept.read_all(units[first : first + UNITS_AT_ONCE])
 
 
 def _batches(spec: InputSpec, columns: Columns, steps: int, shard: Shard = Shard()) -> Batches:

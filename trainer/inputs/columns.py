@@ -23,6 +23,7 @@ from trainer.inputs import encoding, text
 from trainer.inputs.encoding import ARROW_ERRORS, Inspected
 from trainer.inputs.spec import Columns, InputSpec, concatenate, count_rows
 from trainer.storage import paths
+from trainer.storage.entry import Entry
 
 
 OnBadRow = Literal["error", "skip"]
@@ -30,6 +31,8 @@ OnBadRow = Literal["error", "skip"]
 UNIT_BYTES = 4 << 20  # fits a core's cache: with twice as much, Arrow is a third slower
 GZIP_RATIO = 4  # about how many times larger a compressed file's content is
 COUNT_BYTES = 64 << 20
+HEADER_BYTES = 1 << 16
+READ_BYTES = UNIT_BYTES + (1 << 18)  # from a bucket, at once: a unit and the rest of its last line
 EMPTY_LINE = re.compile(rb"\n(?=\r?\n)")
 log = logging.getLogger("trainer.inputs")
 
@@ -43,7 +46,8 @@ class Unit:
     stop: int
     size: int  # about how many bytes its rows take
     header: tuple[str, ...] = ()  # the column names in the first line of a CSV file; empty where it has none
-    labels: str = ""  # the file with the labels, where that is another one
+    known: Entry | None = None  # of the file when its units were made: it must not change under a run
+    labels: "Unit | None" = None  # of the file with the labels, where that is another one
 
 
 def csv_units(spec: InputSpec, path: str, unit_bytes: int = UNIT_BYTES) -> list[Unit]:
@@ -53,11 +57,12 @@ def csv_units(spec: InputSpec, path: str, unit_bytes: int = UNIT_BYTES) -> list[
         raise UsageError(
             f"{path}: {vectors[0]} is a vector, which no CSV cell holds; expected Parquet, TFRecord or IDX"
         )
-    header, size = _header(spec, path), paths.size(path)
+    known = paths.stat(path)
+    size, header = known.size, _header(spec, path, known)
     if compressed(path):
-        return [Unit(path, 0, 1, size * GZIP_RATIO, header)]
+        return [Unit(path, 0, 1, size * GZIP_RATIO, header, known)]
     starts = range(0, size, unit_bytes)
-    return [Unit(path, i, min(i + unit_bytes, size), min(unit_bytes, size - i), header) for i in starts]
+    return [Unit(path, i, min(i + unit_bytes, size), min(unit_bytes, size - i), header, known) for i in starts]
 
 
 def read_csv(spec: InputSpec, unit: Unit, *, on_bad_row: OnBadRow, block_bytes: int = UNIT_BYTES) -> Columns:
@@ -90,18 +95,19 @@ def count_csv(spec: InputSpec, path: str) -> int:
 
 def parquet_units(spec: InputSpec, path: str) -> list[Unit]:
     """The row groups of a Parquet file that have rows. A missing column raises `UsageError`."""
-    with _parquet(path) as file:
+    known = paths.stat(path)
+    with _parquet(path, known) as file:
         have = file.schema_arrow.names
         missing = [feature.name for feature in spec.read if feature.name not in have]
         if missing:
             raise UsageError(f"{path}: lacks the column {', '.join(missing)}; it has {', '.join(have)}")
         rows = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-    return [Unit(path, i, i + 1, count * spec.stored_bytes) for i, count in enumerate(rows) if count]
+    return [Unit(path, i, i + 1, n * spec.stored_bytes, known=known) for i, n in enumerate(rows) if n]
 
 
 def read_parquet(spec: InputSpec, unit: Unit, *, on_bad_row: OnBadRow) -> Columns:
     """The encoded rows of a row group; see `read_csv`."""
-    with _parquet(unit.path) as file:
+    with _parquet(unit.path, unit.known) as file:
         table = file.read_row_groups(list(range(unit.start, unit.stop)), columns=[f.name for f in spec.read])
         rows_before = sum(file.metadata.row_group(i).num_rows for i in range(unit.start))
     try:
@@ -126,9 +132,9 @@ def compressed(path: str) -> bool:
 
 
 @contextmanager
-def open_text(path: str) -> Iterator[BinaryIO]:
+def open_text(path: str, known: Entry | None = None, buffer_bytes: int = READ_BYTES) -> Iterator[BinaryIO]:
     """The bytes of a file, decompressed where its name says gzip; if that fails, `RunError`."""
-    with paths.open_input(path) as file:
+    with paths.open_input(path, known=known, buffer_bytes=buffer_bytes) as file:
         if not compressed(path):
             yield file
             return
@@ -140,23 +146,23 @@ def open_text(path: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _parquet(path: str) -> Iterator[pq.ParquetFile]:
-    with paths.open_input(path) as file:
+def _parquet(path: str, known: Entry | None = None) -> Iterator[pq.ParquetFile]:
+    with paths.open_input(path, known=known) as file:
         try:
-            yield pq.ParquetFile(file)
+            yield pq.ParquetFile(file, pre_buffer=paths.is_remote(path))  # few large reads in place of many small ones
         except (pa.ArrowException, OSError) as error:
             raise RunError(f"{path}: not a whole Parquet file: {error}") from error
 
 
-def _header(spec: InputSpec, path: str) -> tuple[str, ...]:
-    with open_text(path) as file:
+def _header(spec: InputSpec, path: str, known: Entry | None = None) -> tuple[str, ...]:
+    with open_text(path, known, buffer_bytes=HEADER_BYTES) as file:
         return text.header(spec, file.readline(), path)
 
 
 def _blocks(unit: Unit) -> Iterator[tuple[bytes, Callable[[], int]]]:
     """The lines that a unit of a plain CSV file owns, but for the header, and how to count those before them."""
     start = max(0, unit.start - 1)  # where that byte ends a line, the next one starts within the unit
-    with paths.open_input(unit.path) as file:
+    with paths.open_input(unit.path, known=unit.known, buffer_bytes=READ_BYTES) as file:
         file.seek(start)
         if unit.start or unit.header:
             start += len(file.readline(unit.stop - start))
@@ -171,7 +177,7 @@ def _blocks(unit: Unit) -> Iterator[tuple[bytes, Callable[[], int]]]:
 def _gzip_blocks(unit: Unit, block_bytes: int) -> Iterator[tuple[bytes, Callable[[], int]]]:
     """The same for a compressed file, block by block."""
     before = 0
-    with open_text(unit.path) as file:
+    with open_text(unit.path, unit.known) as file:
         if unit.header:
             file.readline()
             before = 1
@@ -186,7 +192,7 @@ def _lines_before(path: str, offset: int) -> int:
 
 @functools.lru_cache(maxsize=4096)  # else a large file with a bad row in every unit would be read again for each
 def _line_ends(path: str, start: int, size: int) -> int:
-    with paths.open_input(path) as file:
+    with paths.open_input(path, buffer_bytes=READ_BYTES) as file:
         file.seek(start)
         return file.read(size).count(b"\n")
 

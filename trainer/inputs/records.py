@@ -25,6 +25,7 @@ from trainer.inputs.columns import GZIP_RATIO, Unit, compressed, open_text
 from trainer.inputs.encoding import ARROW_ERRORS
 from trainer.inputs.spec import Columns, Feature, InputSpec, concatenate
 from trainer.storage import paths
+from trainer.storage.entry import Entry
 
 
 IDX_UINT8 = 0x08
@@ -33,9 +34,10 @@ CHECKSUM = struct.Struct("<I")
 EXAMPLES_A_PARSE = 4096
 
 
-def whole_unit(path: str, labels: str = "") -> Unit:
+def whole_unit(path: str, labels: Unit | None = None) -> Unit:
     """The unit of a file that is read at once."""
-    return Unit(path, 0, 1, paths.size(path) * (GZIP_RATIO if compressed(path) else 1), labels=labels)
+    known = paths.stat(path)
+    return Unit(path, 0, 1, known.size * (GZIP_RATIO if compressed(path) else 1), known=known, labels=labels)
 
 
 def idx_units(spec: InputSpec, files: list[str]) -> list[Unit]:
@@ -56,15 +58,15 @@ def idx_units(spec: InputSpec, files: list[str]) -> list[Unit]:
         partner = path.removesuffix(name) + name.replace("images", "labels").replace("idx3", "idx1")
         if partner.removesuffix(".gz") not in labels:
             raise UsageError(f"{path}: no labels file; expected {partner} among the files")
-        units.append(whole_unit(path, labels.pop(partner.removesuffix(".gz"))))
+        units.append(whole_unit(path, whole_unit(labels.pop(partner.removesuffix(".gz")))))
     if labels:
         raise UsageError(f"{min(labels.values())}: no images file beside it; a glob must match both")
     return units
 
 
-def read_idx(path: str) -> np.ndarray:
+def read_idx(path: str, known: Entry | None = None) -> np.ndarray:
     """The uint8 array of an IDX file, of the shape in its header. A short or foreign file raises `RunError`."""
-    with open_text(path) as file:
+    with open_text(path, known) as file:
         content = file.read()
     if len(content) < 4 or content[:3] != bytes([0, 0, IDX_UINT8]):
         raise RunError(f"{path}: not an IDX file of bytes; it starts with {content[:4]!r}")
@@ -83,9 +85,10 @@ def read_idx(path: str) -> np.ndarray:
 def read_images(spec: InputSpec, unit: Unit) -> Columns:
     """The columns of an IDX pair, for a spec of one feature of pixels and an integer label."""
     (feature,) = spec.features
-    images, labels = read_idx(unit.path), read_idx(unit.labels)
+    assert unit.labels
+    images, labels = (read_idx(file.path, file.known) for file in (unit, unit.labels))
     if labels.ndim != 1 or len(images) != len(labels):
-        raise RunError(f"{unit.labels}: {labels.size:,} labels for the {len(images):,} images of {unit.path}")
+        raise RunError(f"{unit.labels.path}: {labels.size:,} labels for the {len(images):,} images of {unit.path}")
     if math.prod(images.shape[1:]) != math.prod(feature.shape):
         raise RunError(
             f"{unit.path}: {math.prod(images.shape[1:])} pixels an image, expected {math.prod(feature.shape)}"
@@ -108,7 +111,7 @@ def read_tfrecord(spec: InputSpec, unit: Unit) -> Columns:
     """The columns of a TFRecord file. A damaged record, or one that is not as the spec says, raises `RunError`."""
     parts: list[Columns] = []
     first = 0  # the number of the batch's first record, from 0
-    with open_text(unit.path) as file:
+    with open_text(unit.path, unit.known) as file:
         for batch in _batches(_records(file, unit.path)):
             table = _table(spec, batch, unit.path, first)
             try:
