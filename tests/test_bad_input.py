@@ -256,7 +256,7 @@ def small_disk(tmp_path):
 @pytest.mark.parametrize(
     ("free_kb", "said"),
     [
-        (0, "/run.json: no space left on device"),
+        (0, ": cannot be written: no space left on device"),
         (60, "/checkpoints/90: cannot be written: no space left on device"),
         (220, ""),  # in the export
     ],

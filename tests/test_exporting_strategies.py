@@ -37,16 +37,27 @@ def experiment(*export_strategies, goal="min"):
     )
 
 
+def opened(job_dir, strategy, *, goal="min"):
+    """The exports of a job dir as a new process finds them: nothing is remembered but what is on disk."""
+    exports = strategies.Exports(job_dir, experiment(strategy, goal=goal))
+    exports.open()
+    return exports
+
+
 def offer(job_dir, strategy, step, rmse, *, goal="min", final=False, now=NOW):
-    """Offer an evaluation as a new process would: nothing is remembered but what is on disk. The names exported to."""
+    """Offer an evaluation as a new process would; the names exported to."""
+    return offer_to(opened(job_dir, strategy, goal=goal), step, rmse, final=final, now=now)
+
+
+def offer_to(exports, step, rmse, *, final=False, now=NOW):
+    """Offer an evaluation; the names exported to."""
 
     def write(folder, strategy):
         os.makedirs(os.path.join(folder, "assets.extra"))
         with open(os.path.join(folder, "assets.extra", "evaluation.json"), "w") as file:
             json.dump({"global_step": step, "metrics": {"rmse": None if rmse != rmse else rmse}}, file)
 
-    offered = (job_dir, experiment(strategy, goal=goal), Evaluation(step, {"rmse": rmse}))
-    done = strategies.export_due(*offered, final=final, now=now, write=write)
+    done = exports.export_due(Evaluation(step, {"rmse": rmse}), final=final, now=now, write=write)
     return [os.path.basename(folder) for folder in done]
 
 
@@ -54,9 +65,13 @@ def names(job_dir, strategy):
     return sorted(os.listdir(strategies.folder_of(job_dir, strategy)))
 
 
+def newest_evaluation(job_dir, strategy):
+    return strategies.newest_evaluation(strategies.exports_in(strategies.folder_of(job_dir, strategy)))
+
+
 def test_an_export_goes_to_a_folder_named_by_the_unix_time_and_is_committed(job_dir):
     assert offer(job_dir, LATEST, 10, 1.0) == ["1538119270"]
-    (folder,) = strategies.exports(job_dir, LATEST)
+    (folder,) = strategies.exports_in(strategies.folder_of(job_dir, LATEST))
     assert folder == f"{job_dir}/export/latest/1538119270"
     commit.verify(folder)
 
@@ -70,7 +85,7 @@ def test_best_exports_only_what_beats_the_record_after_any_restart(job_dir, goal
         assert offer(job_dir, BEST, step, rmse, goal=goal) == []
     for step, rmse in enumerate(better, start=21):
         assert len(offer(job_dir, BEST, step, rmse, goal=goal)) == 1
-    assert strategies.newest_evaluation(job_dir, BEST) == Evaluation(22, {"rmse": better[-1]})
+    assert newest_evaluation(job_dir, BEST) == Evaluation(22, {"rmse": better[-1]})
 
 
 def test_a_metric_that_is_no_number_is_never_the_best(job_dir):
@@ -89,7 +104,7 @@ def test_a_record_that_cannot_be_read_is_passed_over_for_the_one_before(job_dir)
     offer(job_dir, BEST, 20, 1.0)
     with open(f"{job_dir}/export/best/1538119271/assets.extra/evaluation.json", "w") as file:
         file.write("[]")
-    assert strategies.newest_evaluation(job_dir, BEST) == Evaluation(10, {"rmse": 2.0})
+    assert newest_evaluation(job_dir, BEST) == Evaluation(10, {"rmse": 2.0})
 
 
 def test_latest_exports_every_stop_and_final_only_the_last(job_dir):
@@ -120,6 +135,33 @@ def test_exactly_the_newest_are_kept(job_dir, keep, left):
     assert names(job_dir, strategy) == [str(1538119270 + i) for i in left]
 
 
+@pytest.mark.parametrize("when", ["best", "every_stop", "final"])
+def test_a_process_that_goes_on_exports_what_processes_that_restart_would(job_dir, when):
+    strategy = ExportStrategy("own", when, exports_to_keep=2)
+    evaluations = [(10, 3.0), (20, NAN), (20, NAN), (30, 2.0), (40, 2.5), (50, 1.0), (50, 0.5)]
+    exports = opened(f"{job_dir}/one", strategy)
+    for step, rmse in evaluations:
+        final = step == 50
+        restarted = offer(f"{job_dir}/many", strategy, step, rmse, final=final)
+        assert offer_to(exports, step, rmse, final=final) == restarted
+        assert exports.newest() == opened(f"{job_dir}/one", strategy).newest()
+    assert names(f"{job_dir}/one", strategy) == names(f"{job_dir}/many", strategy)
+
+
+def test_the_way_of_an_export_to_the_job_dir_is_submitted_in_order(job_dir):
+    jobs = []
+    strategy = ExportStrategy("latest", "every_stop", exports_to_keep=1)
+    exports = strategies.Exports(job_dir, experiment(strategy), jobs.append)
+    exports.open()
+    assert offer_to(exports, 10, 1.0) + offer_to(exports, 20, 1.0) == ["1538119270", "1538119271"]
+    seen = []
+    for job in jobs:
+        job()
+        seen.append([os.path.basename(folder) for folder in opened(job_dir, strategy).newest()])
+    assert seen == [["1538119270"], ["1538119271"], ["1538119271"]]
+    assert names(job_dir, strategy) == ["1538119271"]
+
+
 def test_only_committed_names_of_ten_digits_are_collected(job_dir):
     folder = strategies.folder_of(job_dir, LATEST)
     for name in ("1492051542987", "1538119053", "1538119270"):
@@ -135,7 +177,8 @@ def test_only_committed_names_of_ten_digits_are_collected(job_dir):
 
 
 def test_a_failed_export_leaves_nothing_and_burns_no_record(job_dir):
-    offer(job_dir, BEST, 10, 2.0)
+    exports = opened(job_dir, BEST)
+    offer_to(exports, 10, 2.0)
 
     def write(folder, strategy):
         with open(os.path.join(folder, "saved_model.pb"), "w") as file:
@@ -143,11 +186,10 @@ def test_a_failed_export_leaves_nothing_and_burns_no_record(job_dir):
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        strategies.export_due(
-            job_dir, experiment(BEST), Evaluation(20, {"rmse": 1.0}), final=False, now=NOW, write=write
-        )
+        exports.export_due(Evaluation(20, {"rmse": 1.0}), final=False, now=NOW, write=write)
     assert names(job_dir, BEST) == ["1538119270"]
-    assert offer(job_dir, BEST, 20, 1.0) == ["1538119271"]
+    assert exports.newest() == (f"{job_dir}/export/best/1538119270",)
+    assert offer_to(exports, 20, 1.0) == ["1538119271"]
 
 
 def test_an_asset_that_went_away_is_said_before_anything_is_written(job_dir, tmp_path):

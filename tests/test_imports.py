@@ -24,7 +24,9 @@ LAYERS = (
 LIGHT = (
     *(f"trainer.{name}" for name in ("task", "predict", "data")),
     *(f"trainer.settings.{name}" for name in ("run", "flags", "command", "cluster", "experiments", "job", "logs")),
-    *(f"trainer.storage.{name}" for name in ("paths", "commit")),
+    *(f"trainer.storage.{name}" for name in ("paths", "local", "gcs", "client", "ranges", "entry", "commit")),
+    *(f"trainer.storage.{name}" for name in ("uploads", "lease")),
+    "trainer.training.journal",
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),
     *(f"trainer.inputs.{name}" for name in ("spec", "source", "batches", "serving")),
     "trainer.experiment",

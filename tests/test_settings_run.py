@@ -27,6 +27,7 @@ def parse(*words, defaults=None):
         ("--eval-steps", "7", "eval_steps", 7),
         ("--eval-every", "7", "eval_every", 7),
         ("--eval-every-secs", "0.5", "eval_every_secs", 0.5),
+        ("--events-every-secs", "0.5", "events_every_secs", 0.5),
         ("--keep-checkpoint-max", "7", "keep_checkpoint_max", 7),
         ("--exports-to-keep", "7", "exports_to_keep", 7),
         ("--export-strategy", "latest servo", "export_strategy", ("latest", "servo")),
@@ -56,6 +57,7 @@ def test_every_flag_may_be_written_with_dashes_or_underscores(flag, join, value,
         ("--num-epochs 0", "--num-epochs: 0: expected more than 0"),
         ("--num-epochs inf", "--num-epochs: inf: expected more than 0"),
         ("--eval-every-secs -.5", "--eval-every-secs: -0.5: expected more than 0"),
+        ("--events-every-secs 0", "--events-every-secs: 0: expected more than 0"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(words, line):

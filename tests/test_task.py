@@ -11,7 +11,7 @@ import pytest
 
 import trainer
 from trainer import task
-from trainer.errors import UsageError
+from trainer.errors import RunError, UsageError
 from trainer.settings import logs
 from trainer.training.loop import Outcome
 
@@ -58,7 +58,7 @@ def test_output_dir_is_stronger_than_job_dir(done):
 
 def test_the_job_dir_holds_what_is_documented_and_nothing_half_written(done):
     names = {name.split(".tfevents.")[0] for name in os.listdir(done.folder / "my_job")}
-    assert names == {"checkpoints", "export", "eval", "events.out", "metrics.jsonl", "run.json"}
+    assert names == {"checkpoints", "export", "eval", "events.out", "LEASE", "metrics.jsonl", "run.json"}
     assert not list(done.folder.rglob(".tmp-*"))
 
 
@@ -99,8 +99,8 @@ def test_files_may_be_given_again_or_separated_by_spaces(train, births, tmp_path
         ("--experiment", {}, "--experiment: expected one argument; see --help"),
         ("--experiment mnist --forward-key", {}, "--forward-key: unexpected"),
         ("--experiment mnist", {}, "--job-dir: not given; expected a folder"),
-        ("--experiment mnist --job-dir gs://b/x", {}, "gs://b/x: gs:// paths are not supported by this version"),
-        ("--experiment mnist", {"AIP_MODEL_DIR": "gs://b/x/model/"}, "gs://b/x: gs:// paths are not supported"),
+        ("--experiment mnist --job-dir s3://b/x", {}, "s3://b/x: is neither a local path nor gs://BUCKET/PATH"),
+        ("--experiment mnist", {"AIP_MODEL_DIR": "s3://b/x/model/"}, "s3://b/x: is neither a local path nor gs://"),
         ("--experiment mnist --job-dir x --train-files a", {}, "--eval-files: not given; expected both"),
         (
             "--experiment mnist --job-dir x --schedule continuous_eval",
@@ -117,6 +117,14 @@ def test_what_cannot_start_is_refused_before_anything_is_made(words, environ, sa
     with pytest.raises(UsageError) as error:
         task.main(words.split(), environ)
     assert said in str(error.value)
+    assert os.listdir() == []
+
+
+def test_a_job_dir_without_a_bucket_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words, environ in (("--job-dir gs:///x", {}), ("", {"AIP_MODEL_DIR": "gs:///x/model/"})):
+        with pytest.raises(RunError, match=r"^gs:///x: '' is not the name of a bucket; expected gs://BUCKET/PATH$"):
+            task.main(["--experiment", "mnist", *words.split()], environ)
     assert os.listdir() == []
 
 
@@ -140,16 +148,23 @@ def test_sample_data_is_made_once(tmp_path, monkeypatch):
     assert made == {path: path.stat().st_mtime_ns for path in Path("data/babyweight").iterdir()}
 
 
-def test_on_a_terminal_the_end_is_a_small_table(capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("operations", "more"),
+    [({}, []), ({"writes": 12, "writes_a_stop": 2.4}, ["gs:// operations  12 writes, 2.4 writes_a_stop"])],
+)
+def test_on_a_terminal_the_end_is_a_small_table(operations, more, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     log = task.log.parent
     monkeypatch.setattr(log, "handlers", log.handlers)
     monkeypatch.setattr(log, "propagate", log.propagate)
     logs.start("INFO")
-    task.say_done("jobs/x", Outcome(1200, {"rmse": 1.0625}, ("jobs/x/export/best/1500000000",)))
+    outcome = Outcome(1200, {"rmse": 1.0625}, ("jobs/x/export/best/1500000000",), stops=5)
+    task.say_done("jobs/x", outcome, operations)
+    width = 16 if more else 11
     assert capsys.readouterr().out.splitlines() == [
-        "job dir      jobs/x",
-        "global step  1,200",
-        "rmse         1.0625",
-        "export       jobs/x/export/best/1500000000",
+        f"{'job dir':{width}}  jobs/x",
+        f"{'global step':{width}}  1,200",
+        f"{'rmse':{width}}  1.0625",
+        f"{'export':{width}}  jobs/x/export/best/1500000000",
+        *more,
     ]

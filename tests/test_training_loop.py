@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.errors import RunError, UsageError
+from trainer.errors import ConflictError, RunError, UsageError
 from trainer.experiment import Experiment, export_strategies
 from trainer.inputs.batches import EvalBatches, TrainBatches
 from trainer.inputs.source import open_source
 from trainer.inputs.spec import InputSpec, number
 from trainer.inputs.tensors import serving_input
 from trainer.settings.run import Run
-from trainer.storage import commit
+from trainer.storage import commit, lease
 from trainer.training.loop import Interrupted, Trainer
 
 
@@ -91,7 +91,8 @@ def test_a_finished_job_trains_no_step_and_ends_the_same(tmp_path, csv):
     first = make(tmp_path, csv).train_and_evaluate()
     before = (tmp_path / "metrics.jsonl").read_bytes()
     again = make(tmp_path, csv).train_and_evaluate()
-    assert again == first
+    assert (first.stops, again.stops) == (4, 0)
+    assert dataclasses.replace(again, stops=4) == first
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
     assert len(list((tmp_path / "export/final").iterdir())) == 1
 
@@ -103,6 +104,22 @@ def test_a_finished_job_that_lost_its_export_and_evaluation_makes_them_again(tmp
     again = make(tmp_path, csv).train_and_evaluate()
     assert again.metrics == first.metrics
     assert commit.is_committed(again.exports[0])
+
+
+def test_a_job_dir_that_another_run_writes_to_is_refused_and_left_alone(tmp_path, csv):
+    held = lease.acquire(str(tmp_path))
+    for schedule in ("train_and_evaluate", "train", "evaluate"):
+        with pytest.raises(ConflictError, match=r"; expected one run a job dir$"):
+            getattr(make(tmp_path, csv), schedule)()
+    assert [path.name for path in tmp_path.iterdir()] == ["LEASE"]
+    held.release()
+    assert make(tmp_path, csv, train_steps=10).train_and_evaluate().global_step == 10
+
+
+def test_a_run_that_failed_gives_its_job_dir_back(tmp_path, csv):
+    with pytest.raises(UsageError):
+        make(tmp_path, csv, metric="none").train_and_evaluate()
+    lease.acquire(str(tmp_path)).release()
 
 
 def test_more_steps_go_on_from_the_last_one(tmp_path, csv):
@@ -221,7 +238,8 @@ def test_early_stopping_ends_the_run_and_a_second_run_keeps_to_it(tmp_path, csv)
     first = make(tmp_path, csv, callbacks=callbacks).train_and_evaluate()
     assert first.global_step == 30
     assert len(first.exports) == 1
-    assert make(tmp_path, csv, callbacks=callbacks).train_and_evaluate() == first
+    again = make(tmp_path, csv, callbacks=callbacks).train_and_evaluate()
+    assert dataclasses.replace(again, stops=first.stops) == first
 
 
 def test_the_patience_of_early_stopping_survives_a_restart(tmp_path, csv):

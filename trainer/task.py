@@ -89,7 +89,7 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
         if words is None:
             raise
         raise RunError(f"{run.job_dir}: cannot be written: {words}") from error
-    say_done(run.job_dir, outcome)
+    say_done(run.job_dir, outcome, gcs_operations(outcome.stops))
     return 0
 
 
@@ -118,16 +118,29 @@ def sample_data(name: str) -> str:
     return folder
 
 
-def say_done(job_dir: str, outcome: Any) -> None:
+def gcs_operations(stops: int) -> dict[str, float]:
+    """The requests that Google Cloud Storage had to answer, since it bills them; none where no path was `gs://`."""
+    client = sys.modules.get("trainer.storage.client")
+    if client is None:
+        return {}
+    counts: dict[str, float] = dataclasses.asdict(client.operations())
+    return counts | {f"{name}_a_stop": round(counts[name] / max(1, stops), 1) for name in ("writes", "lists", "reads")}
+
+
+def say_done(job_dir: str, outcome: Any, operations: Mapping[str, float]) -> None:
     """The last line: where the run ended, as JSON or, on a terminal, as a small table."""
     if not sys.stdout.isatty():
         places = {"job_dir": job_dir, "global_step": outcome.global_step}
         results = {"metrics": dict(outcome.metrics), "exports": list(outcome.exports)}
-        log.info("done", extra={"fields": {**places, **results}})
+        requests = {"gcs_operations": operations} if operations else {}
+        log.info("done", extra={"fields": {**places, **results, **requests}})
         return
     rows = [("job dir", job_dir), ("global step", f"{outcome.global_step:,}")]
     rows += [(metric, f"{value:.4f}") for metric, value in outcome.metrics.items()]
     rows += [("export", folder) for folder in outcome.exports]
+    rows += [("gs:// operations", ", ".join(f"{count:g} {name}" for name, count in operations.items()))] * bool(
+        operations
+    )
     width = max(len(title) for title, _ in rows)
     for title, value in rows:
         log.info("%s  %s", title.ljust(width), value)

@@ -1,17 +1,21 @@
 """When an export is due, and the folders it goes to.
 
     strategies.check(experiment)                                   # what is wrong, before any training
-    strategies.export_due(job_dir, experiment, evaluation, final=False, now=time.time(), write=write)
+    exports = Exports(job_dir, experiment, submit)
+    exports.open()
+    exports.export_due(evaluation, final=False, now=time.time(), write=write)
 
 What is already exported is the record: the newest export's `evaluation.json` says what "best" has to beat and which
-step was exported last, so a restart forgets nothing and repeats nothing.
+step was exported last, so a restart forgets nothing and repeats nothing. It is read once, at the start of a run, since
+only one run writes to a job dir.
 """
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from trainer.errors import RunError, UsageError
+from trainer.errors import MissingError, UsageError
 from trainer.experiment import Evaluation, Experiment, ExportStrategy, Goal
 from trainer.storage import commit, paths
 
@@ -57,24 +61,6 @@ def folder_of(job_dir: str, strategy: ExportStrategy) -> str:
     return paths.join(job_dir, "export", strategy.name)
 
 
-def exports(job_dir: str, strategy: ExportStrategy) -> list[str]:
-    """A strategy's committed exports, oldest first; a name that is no unix time of ten digits is not ours."""
-    folders = commit.committed(folder_of(job_dir, strategy))
-    return [folder for folder in folders if len(paths.name(folder)) == TIME_DIGITS]
-
-
-def newest_evaluation(job_dir: str, strategy: ExportStrategy) -> Evaluation | None:
-    """The evaluation recorded in the newest export that can be read."""
-    for folder in reversed(exports(job_dir, strategy)):
-        try:
-            record = json.loads(paths.read_bytes(paths.join(folder, ASSETS_EXTRA, EVALUATION)))
-            metrics = {name: float("nan") if value is None else value for name, value in record["metrics"].items()}
-            return Evaluation(record["global_step"], metrics)
-        except (RunError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("%s: its evaluation cannot be read: %s", folder, error)
-    return None
-
-
 def is_due(
     strategy: ExportStrategy, evaluation: Evaluation, newest: Evaluation | None, *, metric: str, goal: Goal, final: bool
 ) -> bool:
@@ -95,30 +81,77 @@ def is_better(value: float, record: float | None, goal: Goal) -> bool:
     return value < record if goal == "min" else value > record
 
 
-def export_due(
-    job_dir: str,
-    experiment: Experiment,
-    evaluation: Evaluation,
-    *,
-    final: bool,
-    now: float,
-    write: Callable[[str, ExportStrategy], None],
-) -> list[str]:
-    """Export by every strategy that is due, `write(folder, strategy)` making the files; return the new folders."""
-    written = []
-    for strategy in experiment.export_strategies:
-        newest = newest_evaluation(job_dir, strategy)
-        if not is_due(strategy, evaluation, newest, metric=experiment.metric, goal=experiment.goal, final=final):
-            continue
-        check_assets(strategy)
-        destination = paths.join(folder_of(job_dir, strategy), _next_name(exports(job_dir, strategy), now))
-        with commit.staged(destination) as folder:
-            write(folder, strategy)
-        if strategy.exports_to_keep is not None:
-            for old in exports(job_dir, strategy)[: -strategy.exports_to_keep]:
-                commit.remove(old)
-        written.append(destination)
-    return written
+class Exports:
+    """The exports of a job dir, for the one run that writes there.
+
+    `submit` is given what comes after an export is written here: the way to the job dir.
+    """
+
+    def __init__(
+        self, job_dir: str, experiment: Experiment, submit: Callable[[Callable[[], None]], None] = commit.at_once
+    ) -> None:
+        self._job_dir = job_dir
+        self._experiment = experiment
+        self._submit = submit
+        self._folders: dict[str, list[str]] = {}  # of each strategy, oldest first
+        self._newest: dict[str, Evaluation | None] = {}
+
+    def open(self) -> None:
+        """Read what earlier processes have exported, and remove what they left unfinished on this machine."""
+        for strategy in self._experiment.export_strategies:
+            directory = folder_of(self._job_dir, strategy)
+            commit.remove_staging(directory)
+            self._folders[strategy.name] = exports_in(directory)
+            self._newest[strategy.name] = newest_evaluation(self._folders[strategy.name])
+
+    def newest(self) -> tuple[str, ...]:
+        """The newest export of each strategy that has one."""
+        return tuple(folder for folders in self._folders.values() for folder in folders[-1:])
+
+    def export_due(
+        self,
+        evaluation: Evaluation,
+        *,
+        final: bool,
+        now: float,
+        write: Callable[[str, ExportStrategy], None],
+    ) -> list[str]:
+        """Export by every strategy that is due, `write(folder, strategy)` making the files; return the new folders."""
+        experiment, written = self._experiment, []
+        for strategy in experiment.export_strategies:
+            newest = self._newest[strategy.name]
+            if not is_due(strategy, evaluation, newest, metric=experiment.metric, goal=experiment.goal, final=final):
+                continue
+            check_assets(strategy)
+            directory, folders = folder_of(self._job_dir, strategy), self._folders[strategy.name]
+            destination = paths.join(directory, _next_name(folders, now))
+            with commit.staged(destination, self._submit) as folder:
+                write(folder, strategy)
+            folders.append(destination)
+            self._newest[strategy.name] = evaluation
+            if strategy.exports_to_keep is not None:
+                for old in folders[: -strategy.exports_to_keep]:
+                    self._submit(partial(commit.remove, old))
+                del folders[: -strategy.exports_to_keep]
+            written.append(destination)
+        return written
+
+
+def exports_in(directory: str) -> list[str]:
+    """The committed exports, oldest first; a name that is no unix time of ten digits is not ours."""
+    return [folder for folder in commit.committed(directory) if len(paths.name(folder)) == TIME_DIGITS]
+
+
+def newest_evaluation(folders: Sequence[str]) -> Evaluation | None:
+    """The evaluation recorded in the newest of these exports that can be read."""
+    for folder in reversed(folders):
+        try:
+            record = json.loads(paths.read_bytes(paths.join(folder, ASSETS_EXTRA, EVALUATION)))
+            metrics = {name: float("nan") if value is None else value for name, value in record["metrics"].items()}
+            return Evaluation(record["global_step"], metrics)
+        except (MissingError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("%s: its evaluation cannot be read: %s", folder, error)
+    return None
 
 
 def _next_name(before: list[str], now: float) -> str:

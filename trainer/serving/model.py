@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.errors import RunError
 from trainer.serving import protocol
 from trainer.serving.protocol import Code, PredictionError, Signature, TensorInfo
-from trainer.storage import paths
+from trainer.storage import commit, paths
 
 
 SCHEMA = ("assets.extra", "schema.json")
@@ -34,7 +35,10 @@ class Model:
 def load(directory: str) -> Model:
     """Load the export in `directory`. Raises `PredictionError` of class 0."""
     try:
-        loaded = tf.saved_model.load(directory)
+        with commit.opened(directory) as folder:
+            loaded = tf.saved_model.load(folder)
+    except RunError:
+        raise  # a bucket's, which says it better
     except Exception as error:  # TensorFlow raises anything from OSError to KeyError for a file that it cannot use
         raise PredictionError(Code.LOAD, f"{directory}: {_cause(error)}") from error
     functions = dict(getattr(loaded, "signatures", {}))

@@ -33,6 +33,7 @@ class Run:
     eval_steps: int | None = flag(None, "batches an evaluation; all of the evaluation files when left out")
     eval_every: int | None = flag(None, "steps between stops (save, evaluate, report, export)")
     eval_every_secs: float | None = flag(None, "seconds between stops (60 where neither is given)")
+    events_every_secs: float = flag(60.0, "seconds between writes of TensorBoard's event files to gs://")
     keep_checkpoint_max: int = flag(5, "checkpoints to keep")
     exports_to_keep: int = flag(5, "exports to keep, of each strategy")
     export_strategy: tuple[Strategy, ...] = flag(("best", "final"), "when to export")
@@ -78,7 +79,7 @@ def check(run: Run) -> None:
         if value is not None and (value < least or (most is not None and value > most)):
             expected = f"{least} or more" if most is None else f"{least} to {most}"
             raise UsageError(f"--{name.replace('_', '-')}: {value}: expected {expected}")
-    for name in ("num_epochs", "eval_every_secs"):
+    for name in ("num_epochs", "eval_every_secs", "events_every_secs"):
         value = getattr(run, name)
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"--{name.replace('_', '-')}: {value:g}: expected more than 0")

@@ -1,14 +1,17 @@
 """Checkpoints: every variable and where the run was, in `<job-dir>/checkpoints/<step>/`.
 
     checkpoint.save(directory, step, named, lambda folder: {"input": position}, keep=5)
-    found = checkpoint.restore_newest(directory, named)      # the newest that is whole, or None
+    with checkpoint.restored_newest(directory, named) as found:      # the newest that is whole, or None
+        ...
 
 Each folder is committed (`storage.commit`) and `tf.train.load_checkpoint(folder)` reads it.
 """
 
+import contextlib
+import functools
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +31,7 @@ class Restored:
     """A checkpoint whose variables are now the model's."""
 
     step: int
-    folder: str
+    folder: str  # on this machine, as long as the block lasts
     facts: dict[str, Any]  # what was saved beside the variables
 
 
@@ -39,22 +42,22 @@ def save(
     facts: Callable[[str], Mapping[str, Any]],
     *,
     keep: int,
-) -> str:
+    submit: Callable[[Callable[[], None]], None] = commit.at_once,
+) -> None:
     """Commit a checkpoint, then remove all but the newest `keep`.
 
-    `facts(folder)` returns what goes into `state.json`, and may add files of its own to the folder.
+    `facts(folder)` returns what goes into `state.json`, and may add files of its own to the folder. All that is to be
+    part of the checkpoint is taken now; `submit` is given what comes then, the way to the directory.
     """
-    destination = paths.join(directory, str(step))
-    with commit.staged(destination) as folder:
+    with commit.staged(paths.join(directory, str(step)), submit) as folder:
         _write_variables(f"{folder}/{PREFIX}", named)
         paths.write_bytes(f"{folder}/checkpoint", f'model_checkpoint_path: "{PREFIX}"\n'.encode())
         paths.write_bytes(f"{folder}/state.json", json.dumps(dict(facts(folder)), indent=1).encode())
-    for old in commit.committed(directory)[:-keep]:
-        commit.remove(old)
-    return destination
+    submit(functools.partial(commit.prune, directory, keep))
 
 
-def restore_newest(directory: str, named: Mapping[str, tf.Variable]) -> Restored | None:
+@contextlib.contextmanager
+def restored_newest(directory: str, named: Mapping[str, tf.Variable]) -> Iterator[Restored | None]:
     """Give the variables the values of the newest checkpoint that is whole; None where there is none.
 
     A damaged one is said and its marker removed. One of another model raises `UsageError`, naming the variables.
@@ -66,12 +69,14 @@ def restore_newest(directory: str, named: Mapping[str, tf.Variable]) -> Restored
             log.warning("checkpoint %s is damaged and skipped: %s", folder, damage)
             commit.retract(folder)
             continue
-        reader = tf.train.load_checkpoint(folder)
-        _check_match(folder, named, reader.get_variable_to_shape_map())
-        state.assign(named, reader.get_tensor)
-        facts = json.loads(paths.read_bytes(paths.join(folder, "state.json")))
-        return Restored(int(paths.name(folder)), folder, facts)
-    return None
+        with commit.opened(folder) as files:
+            reader = tf.train.load_checkpoint(files)
+            _check_match(folder, named, reader.get_variable_to_shape_map())
+            state.assign(named, reader.get_tensor)
+            facts = json.loads(paths.read_bytes(paths.join(files, "state.json")))
+            yield Restored(int(paths.name(folder)), files, facts)
+            return
+    yield None
 
 
 def _write_variables(prefix: str, named: Mapping[str, tf.Variable]) -> None:

@@ -6,11 +6,13 @@ A stop is the one cadence: save, evaluate, report, export, in that order. The st
 call resumes, and a finished job trains no step but still has its evaluation and its exports made if they are missing.
 """
 
+import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,9 @@ from trainer.exporting import savedmodel, strategies
 from trainer.inputs import dataset
 from trainer.inputs.batches import Shard
 from trainer.settings.run import Run
-from trainer.storage import commit, paths
+from trainer.storage import commit, lease, paths, uploads
 from trainer.training import callbacks, checkpoint, evaluation, progress, state
+from trainer.training.events import Events
 from trainer.training.journal import Journal
 from trainer.training.steps import Steps
 
@@ -49,6 +52,7 @@ class Outcome:
     global_step: int
     metrics: Mapping[str, float]  # of the final evaluation
     exports: tuple[str, ...]  # the newest of each strategy
+    stops: int  # of this process
 
 
 class Trainer:
@@ -73,8 +77,8 @@ class Trainer:
         self.step = 0
         self.saved_step: int | None = None
         self.steps_a_call: int | None = None  # None until the train function is compiled
+        self.stops = 0
         self.checkpoints = paths.join(run.job_dir, "checkpoints")
-        self.journal = Journal(run.job_dir)
 
     # The schedules.
 
@@ -88,8 +92,7 @@ class Trainer:
 
     def evaluate(self) -> Outcome:
         """Evaluate the newest checkpoint, and export it where a strategy wants that."""
-        self._open()
-        try:
+        with self._opened():
             restored = self._restore()
             if restored is None:
                 raise UsageError(f"{self.checkpoints}: no checkpoint to evaluate; expected a job dir that was trained")
@@ -97,15 +100,12 @@ class Trainer:
             shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             log.info("step %d: %s", self.step, shown, extra={"fields": {"global_step": self.step, **metrics}})
             self._export(metrics, final=self.step >= self.train_steps)
-            return Outcome(self.step, metrics, self._newest_exports())
-        finally:
-            self.journal.close()
+        return self._outcome(metrics)
 
     # The run, in the order in which it happens.
 
     def _run(self, *, evaluate: bool) -> Outcome:
-        self._open()
-        try:
+        with self._opened():
             restored = self._restore()
             if restored:
                 self._say_resumed()
@@ -115,17 +115,30 @@ class Trainer:
                 self._stop(evaluate=evaluate)
             self._train(evaluate=evaluate)
             metrics = self._finish(evaluate=evaluate)
-            return Outcome(self.step, metrics, self._newest_exports())
-        finally:
-            self.journal.close()
+        return self._outcome(metrics)
 
-    def _open(self) -> None:
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[None]:
+        """Hold the job dir while the run lasts; all that was submitted is in it after the block."""
         strategies.check(self.experiment)
-        paths.make_directory(self.run.job_dir)
+        job_dir = self.run.job_dir
+        paths.make_directory(job_dir)
+        with contextlib.ExitStack() as held:
+            owned = lease.acquire(job_dir)
+            held.callback(owned.release)
+            self.uploads = uploads.start(job_dir, check=owned.check)
+            held.callback(self.uploads.finish)
+            self.exports = strategies.Exports(job_dir, self.experiment, self.uploads.submit)
+            self.journal = Journal(job_dir, self.uploads.submit)
+            self.events = Events(job_dir, every_s=self.run.events_every_secs, submit=self.uploads.submit)
+            held.callback(self.events.close)
+            self._build()
+            yield
+
+    def _build(self) -> None:
         commit.remove_staging(self.run.job_dir)
         commit.remove_staging(self.checkpoints)
-        for strategy in self.experiment.export_strategies:
-            commit.remove_staging(strategies.folder_of(self.run.job_dir, strategy))
+        self.exports.open()
         self.model = state.build_model(self.experiment.model_fn, seed=self.run.seed)
         if self.run.deterministic:
             # After `compile`: Keras takes jit_compile back under this switch, but XLA's programs repeat themselves.
@@ -141,11 +154,11 @@ class Trainer:
         self.journal.open(self.facts)
 
     def _restore(self) -> checkpoint.Restored | None:
-        restored = checkpoint.restore_newest(self.checkpoints, self.named)
-        if restored:
-            self.step = self.saved_step = restored.step
-            self.train_input.restore(restored.folder, restored.facts["input"])
-            callbacks.restore(self.callbacks, restored.folder, restored.facts["callbacks"])
+        with checkpoint.restored_newest(self.checkpoints, self.named) as restored:
+            if restored:
+                self.step = self.saved_step = restored.step
+                self.train_input.restore(restored.folder, restored.facts["input"])
+                callbacks.restore(self.callbacks, restored.folder, restored.facts["callbacks"])
         self.journal.forget_after(self.step)
         return restored
 
@@ -195,6 +208,7 @@ class Trainer:
         return rate
 
     def _stop(self, *, evaluate: bool, examples_per_second: float = 0.0) -> None:
+        self.stops += 1
         train_logs = self._logs() if self.step else {}
         self.model.reset_metrics()
         self._save(train_logs, examples_per_second)
@@ -210,6 +224,7 @@ class Trainer:
             speed = {"examples_per_second": facts["examples_per_second"], "time": time.time()}
             line = {"step": self.step, **metrics, **train, **speed}
             self.journal.add(line)
+            self.events.add(line, time.monotonic())
             progress.stop_line(line)
         metrics = self._metrics_of(line)
         validation = {f"val_{name}": value for name, value in metrics.items()}
@@ -243,7 +258,9 @@ class Trainer:
                 "callbacks": callbacks.save(self.callbacks, folder),
             }
 
-        checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=self.run.keep_checkpoint_max)
+        self.uploads.catch_up()
+        keep, submit = self.run.keep_checkpoint_max, self.uploads.submit
+        checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=keep, submit=submit)
         self.saved_step = self.step
 
     def _evaluation(self) -> dict[str, float]:
@@ -268,10 +285,9 @@ class Trainer:
                 folder, self.model, serving=serving, predictions_fn=predictions_fn, strategy=strategy, evaluation=found
             )
 
-        for folder in strategies.export_due(
-            self.run.job_dir, experiment, found, final=final, now=time.time(), write=write
-        ):
-            log.info("exported %s", folder, extra={"fields": {"global_step": self.step, "export": folder}})
+        for folder in self.exports.export_due(found, final=final, now=time.time(), write=write):
+            fields = {"global_step": self.step, "export": folder}
+            self.uploads.submit(partial(log.info, "exported %s", folder, extra={"fields": fields}))
 
     # The small questions.
 
@@ -288,9 +304,8 @@ class Trainer:
         found = {name: line[name] for name in self.model.get_metrics_result() if name in line}
         return {name: math.nan if value is None else value for name, value in found.items()}
 
-    def _newest_exports(self) -> tuple[str, ...]:
-        folders = [strategies.exports(self.run.job_dir, s)[-1:] for s in self.experiment.export_strategies]
-        return tuple(folder for newest in folders for folder in newest)
+    def _outcome(self, metrics: Mapping[str, float]) -> Outcome:
+        return Outcome(self.step, metrics, self.exports.newest(), self.stops)
 
     def _end_if_interrupted(self) -> None:
         number = self.interrupted()
