@@ -9,6 +9,7 @@ whether the figure meets what we state. TRAINER_DATA names the folder with the r
 """
 
 import datetime
+import importlib
 import json
 import os
 import platform
@@ -22,12 +23,14 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import gcs
 from trainer.samples import babyweight
 
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TRAINER_DATA", ROOT / "../shared/data"))
 ROUNDS = 3
+LATENCY_S = 0.05  # about that of a bucket in the same continent
 BATCH = 512
 
 
@@ -51,7 +54,7 @@ def main(names: list[str]) -> int:
     width = max(len(row.what) for row in rows)
     for row in rows:
         print(f"{row.what.ljust(width)}  {row.measured:34s}  {row.stated:22s}  {verdict(row)}")
-    write(rows)
+    write(rows, names)
     return 0
 
 
@@ -138,12 +141,63 @@ def start(folder: Path) -> list[Row]:
     return [Row("process start to the end of one step and its save", shown, "at most 3", seconds <= 3)]
 
 
+def publishing(folder: Path) -> list[Row]:
+    """A set of many files, committed to a bucket, beside uploading its files one after the other."""
+    del folder
+    ours, theirs = [], []
+    with gcs.bucket(LATENCY_S) as endpoint:
+        for _ in range(ROUNDS):
+            found = json.loads(output([sys.executable, "-m", "benchmarks.gcs", "publish"], endpoint))
+            ours.append(1 / found["together"])
+            theirs.append(1 / found["one_by_one"])
+    return [ratio("commit 40 files, 100 MB, to gs:// (50 ms a request) / one by one", ours, theirs, at_least=4)]
+
+
+def remote_job(folder: Path) -> list[Row]:
+    """The time of a whole command whose job dir is a bucket, beside one whose job dir is on this disk."""
+    files = csv(folder, 1_250_000)
+    flags = ("--train-steps", str(60_000), "--eval-every-secs", "2", "--eval-steps", "20")
+    seconds: dict[str, list[float]] = {"local": [], "gs": []}
+    with gcs.bucket(LATENCY_S) as endpoint:
+        for i in range(ROUNDS):
+            for where, job_dir in (("local", folder / f"remote-{i}"), ("gs", f"gs://{gcs.NAME}/remote-{i}")):
+                began = time.monotonic()
+                line = done(job_dir, "babyweight", files, *flags, endpoint=endpoint)
+                seconds[where].append(time.monotonic() - began)
+    value = statistics.median(seconds["gs"]) / statistics.median(seconds["local"])
+    each = sorted(a / b for a, b in zip(seconds["gs"], seconds["local"], strict=True))
+    shown = f"{value:.2f}x ({each[0]:.2f} to {each[-1]:.2f}; {statistics.median(seconds['gs']):.1f} s)"
+    made = line["gcs_operations"]
+    a_stop = f"{made['writes_a_stop']} writes, {made['reads_a_stop']} reads, {made['lists_a_stop']} lists"
+    return [
+        Row("job dir on gs:// (50 ms a request), a stop every 2 s / on disk", shown, "at most 1.10x", value <= 1.1),
+        Row("  requests a stop", a_stop, "counted", meets=True),
+    ]
+
+
+def remote_input(folder: Path) -> list[Row]:
+    """The speed of training from files in a bucket, none kept in memory, beside files on this disk."""
+    files = csv(folder, 1_250_000)
+    speeds: dict[str, list[float]] = {"local": [], "gs": []}
+    with gcs.bucket(latency_s=0) as endpoint:
+        output([sys.executable, "-m", "benchmarks.gcs", "fill", f"gs://{gcs.NAME}/births", str(files)], endpoint)
+        for i in range(ROUNDS):
+            for where, source in (("local", str(files)), ("gs", f"gs://{gcs.NAME}/births")):
+                found = streamed(folder / f"input-{where}-{i}", source, 1_000_000, endpoint)
+                speeds[where].append(statistics.median(found["examples_per_second"]))
+    what = "babyweight, 1M rows streamed from gs:// / from disk"
+    return [ratio(what, speeds["gs"], speeds["local"], at_least=0.7)]
+
+
 MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
     "start": start,
     "rmse": rmse,
     "speed": speed,
     "memory": memory,
     "accuracy": accuracy,
+    "publishing": publishing,
+    "remote_job": remote_job,
+    "remote_input": remote_input,
 }
 
 
@@ -162,21 +216,21 @@ def task(job_dir: Path, files: Path, *flags: str) -> list[float]:
     return [json.loads(line)["examples_per_second"] for line in lines]
 
 
-def streamed(job_dir: Path, files: Path, rows: int) -> dict:
+def streamed(job_dir: Path, files: Path | str, rows: int, endpoint: str = "") -> dict:
     """The speeds and the memory of two epochs from files."""
     command = [sys.executable, "-m", "benchmarks.streamed", str(files), str(job_dir), str(rows // BATCH)]
-    return json.loads(output(command).splitlines()[-1])
+    return json.loads(output(command, endpoint).splitlines()[-1])
 
 
-def done(job_dir: Path, experiment: str, files: Path, *flags: str) -> dict:
+def done(job_dir: Path | str, experiment: str, files: Path, *flags: str, endpoint: str = "") -> dict:
     """The last line of a job on the real files."""
     command = [sys.executable, "-m", "trainer.task", "--experiment", experiment, "--data-dir", str(files), *flags]
-    return json.loads(output([*command, "--job-dir", str(job_dir)]).splitlines()[-1])
+    return json.loads(output([*command, "--job-dir", str(job_dir)], endpoint).splitlines()[-1])
 
 
-def output(command: list[str]) -> str:
-    """What a process prints; its failure is ours."""
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+def output(command: list[str], endpoint: str = "") -> str:
+    """What a process prints; its failure is ours. `endpoint` is where its buckets are."""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"STORAGE_EMULATOR_HOST": endpoint} if endpoint else {})
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{ended.stderr}")
@@ -191,8 +245,8 @@ def ratio(what: str, ours: list[float], theirs: list[float], *, at_least: float)
     return Row(what, shown, f"at least {at_least}x", value >= at_least)
 
 
-def write(rows: list[Row]) -> None:
-    """The results as JSON, with what they were measured on."""
+def write(rows: list[Row], names: list[str]) -> None:
+    """The results as JSON, with what they were measured on; those of a part of the run in a file named for it."""
     folder = ROOT / "benchmarks/results"
     folder.mkdir(exist_ok=True)
     with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -202,11 +256,12 @@ def write(rows: list[Row]) -> None:
         "cores": os.cpu_count(),
         "processor": processor,
         "system": platform.platform(),
-        "versions": {name: version(name) for name in ("keras", "numpy", "pyarrow")}
+        "versions": {name: version(name) for name in ("keras", "numpy", "pyarrow", "google-cloud-storage")}
+        | {"tensorflow": importlib.import_module("tensorflow").__version__}  # of either of its two packages
         | {"python": platform.python_version()},
         "rows": [asdict(row) | {"verdict": verdict(row)} for row in rows],
     }
-    path = folder / f"{facts['date']}.json"
+    path = folder / f"{'-'.join([facts['date'], *names])}.json"
     path.write_text(json.dumps(facts, indent=1) + "\n")
     print(f"written to {path.relative_to(ROOT)}")
 
