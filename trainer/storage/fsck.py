@@ -62,11 +62,11 @@ def main(argv: list[str]) -> int:
 
 
 def sets(directory: str) -> Iterator[Set]:
-    """The sets below a directory, or the one that it is, in the order of their names."""
+    """The sets below a directory, or the one that it is, in the order of their names and numbers."""
     files = paths.list_files(directory)
     now = now_at(directory)
-    folders = sorted({folder for name in files if (folder := _set_of(directory, name, files)) is not None})
-    for folder in folders:
+    folders = {folder for name in files if (folder := _set_of(directory, name, files)) is not None}
+    for folder in sorted(folders, key=_by_number):
         prefix = f"{folder}/" if folder else ""
         inside = {name.removeprefix(prefix): entry for name, entry in files.items() if name.startswith(prefix)}
         yield _examined(paths.join(directory, folder) if folder else directory, inside, now)
@@ -101,6 +101,11 @@ def now_at(path: str) -> float:
     from trainer.storage import client  # Google's client takes a while to import
 
     return client.server_time()
+
+
+def _by_number(folder: str) -> list[tuple[int, str]]:
+    """A key that puts step 500 before step 1000."""
+    return [(int(part) if part.isdecimal() else 0, part) for part in folder.split("/")]
 
 
 def _set_of(directory: str, name: str, files: Mapping[str, Entry]) -> str | None:
