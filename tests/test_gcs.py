@@ -16,7 +16,7 @@ from tests import gcs_server
 from tests.fault_proxy import FaultProxy
 from trainer import predict, task
 from trainer.errors import RunError
-from trainer.storage import client, commit, fsck, paths
+from trainer.storage import client, commit, fsck, operations, paths
 
 
 ROOT = Path(__file__).parent.parent
@@ -98,11 +98,11 @@ def job(gcs_port, train, births):
 
         gcs_server.create_bucket(os.environ["STORAGE_EMULATOR_HOST"], "one-job")
         copy(births, "gs://one-job/births")
-        before = client.operations()
+        before = operations.so_far()
         files = {"train_files": "gs://one-job/births/train*", "eval_files": "gs://one-job/births/eval*"}
         flags = {"train_steps": 60, "eval_every": 10, "train_batch_size": 64, "keep_checkpoint_max": 2}
         lines = train("babyweight", job_dir="gs://one-job/job", **files, **flags)
-        yield lines, client.operations() - before
+        yield lines, operations.so_far() - before
 
 
 def test_the_last_line_counts_the_requests(job):

@@ -21,7 +21,7 @@ from trainer.errors import RunError, UsageError, refusal
 from trainer.settings import cluster as clusters
 from trainer.settings import command, experiments, flags, job, logs, signals
 from trainer.settings import run as runs
-from trainer.storage import paths
+from trainer.storage import operations, paths
 
 
 PROG = "trainer.task"
@@ -30,6 +30,7 @@ log = logging.getLogger(PROG)
 
 def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     """Parse, build the experiment, run its schedule, and say where it ended."""
+    before = operations.so_far()
     name = experiments.name_in(argv)
     if name is None:
         parser(None).parse_known_args(argv)  # --help ends here
@@ -89,7 +90,7 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
         if words is None:
             raise
         raise RunError(f"{run.job_dir}: cannot be written: {words}") from error
-    say_done(run.job_dir, outcome, gcs_operations(outcome.stops))
+    say_done(run.job_dir, outcome, gcs_operations(operations.so_far() - before, outcome.stops))
     return 0
 
 
@@ -118,29 +119,27 @@ def sample_data(name: str) -> str:
     return folder
 
 
-def gcs_operations(stops: int) -> dict[str, float]:
-    """The requests that Google Cloud Storage had to answer, since it bills them; none where no path was `gs://`."""
-    client = sys.modules.get("trainer.storage.client")
-    if client is None:
+def gcs_operations(made: operations.Operations, stops: int) -> dict[str, float]:
+    """The requests to buckets, in all and a stop; nothing where no path was `gs://`."""
+    if made == operations.Operations():
         return {}
-    counts: dict[str, float] = dataclasses.asdict(client.operations())
+    counts: dict[str, float] = dataclasses.asdict(made)
     return counts | {f"{name}_a_stop": round(counts[name] / max(1, stops), 1) for name in ("writes", "lists", "reads")}
 
 
-def say_done(job_dir: str, outcome: Any, operations: Mapping[str, float]) -> None:
+def say_done(job_dir: str, outcome: Any, requests: Mapping[str, float]) -> None:
     """The last line: where the run ended, as JSON or, on a terminal, as a small table."""
     if not sys.stdout.isatty():
         places = {"job_dir": job_dir, "global_step": outcome.global_step}
         results = {"metrics": dict(outcome.metrics), "exports": list(outcome.exports)}
-        requests = {"gcs_operations": operations} if operations else {}
-        log.info("done", extra={"fields": {**places, **results, **requests}})
+        counted = {"gcs_operations": requests} if requests else {}
+        log.info("done", extra={"fields": {**places, **results, **counted}})
         return
     rows = [("job dir", job_dir), ("global step", f"{outcome.global_step:,}")]
     rows += [(metric, f"{value:.4f}") for metric, value in outcome.metrics.items()]
     rows += [("export", folder) for folder in outcome.exports]
-    rows += [("gs:// operations", ", ".join(f"{count:g} {name}" for name, count in operations.items()))] * bool(
-        operations
-    )
+    if requests:
+        rows.append(("gs:// operations", ", ".join(f"{count:g} {name}" for name, count in requests.items())))
     width = max(len(title) for title, _ in rows)
     for title, value in rows:
         log.info("%s  %s", title.ljust(width), value)

@@ -1,7 +1,6 @@
-"""The Google Cloud Storage client of this process: retries, time limits, one-line errors, a count of its requests.
+"""The Google Cloud Storage client of this process: retries, time limits and one-line errors.
 
     content = client.request(path, lambda: client.bucket("b").blob("x").download_as_bytes(**client.LIMITS))
-    client.operations()              # how many requests there were
     client.server_time()             # the clock that dates the objects
 
 Credentials are the application's default ones; an emulator named by STORAGE_EMULATOR_HOST is sent none.
@@ -11,10 +10,8 @@ import contextlib
 import functools
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -29,6 +26,7 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
 from trainer.errors import ConflictError, MissingError, RunError, reason
+from trainer.storage import operations
 
 
 T = TypeVar("T")
@@ -52,35 +50,17 @@ OWN_TRACING = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"  # asks for the b
 ATTEMPTS = 4  # to send or fetch content that arrived with another checksum
 
 
-@dataclass(frozen=True)
-class Operations:
-    """Answered requests, as a bucket bills them: writes and lists are class A, reads class B, deletes free."""
-
-    writes: int = 0
-    lists: int = 0
-    reads: int = 0
-    deletes: int = 0
-
-    def __sub__(self, before: "Operations") -> "Operations":
-        return Operations(*(getattr(self, n) - getattr(before, n) for n in self.__dataclass_fields__))
-
-
 class _Traffic:
     """What passes over the wire, from any thread."""
 
-    def __init__(self) -> None:
-        self.counts = dict.fromkeys(Operations.__dataclass_fields__, 0)
-        self.ahead = 0.0  # of the server's clock over ours, seconds
-        self._lock = threading.Lock()
+    ahead_s = 0.0  # of the server's clock over ours
 
     def note(self, response: requests.Response, **settings: Any) -> None:
         """A response has come: count its request, set the clock, wait where the server asks for it."""
         del settings
-        kind = _kind(response.request)
-        with self._lock:
-            self.counts[kind] += 1
+        operations.count(_kind(response.request))
         if date := response.headers.get("Date"):
-            self.ahead = parsedate_to_datetime(date).timestamp() - time.time()
+            self.ahead_s = parsedate_to_datetime(date).timestamp() - time.time()
         if response.status_code in (429, 503) and response.headers.get("Retry-After", "").isdecimal():
             time.sleep(min(LONGEST_WAIT_S, float(response.headers["Retry-After"])))
 
@@ -89,14 +69,9 @@ _traffic = _Traffic()
 _credentials: list[Any] = []  # those in use, whose secrets no message may show
 
 
-def operations() -> Operations:
-    """The requests of this process so far."""
-    return Operations(**_traffic.counts)
-
-
 def server_time() -> float:
     """Unix seconds by the server's clock as of its last answer: ours may be wrong, and others' too."""
-    return time.time() + _traffic.ahead
+    return time.time() + _traffic.ahead_s
 
 
 def bucket(name: str) -> storage.Bucket:

@@ -255,4 +255,5 @@ def _naming(destination: str, folder: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, RunError) else error
         if not isinstance(cause, OSError) or (cause is not error and folder not in str(error)):
             raise
-        raise RunError(f"{destination}: cannot be written: {reason(cause)}") from error
+        where = f" to {os.path.dirname(folder)} first" if paths.is_remote(destination) else ""
+        raise RunError(f"{destination}: cannot be written{where}: {reason(cause)}") from error
