@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,29 @@ def test_a_bucket_that_refuses_stops_the_run_before_a_third_interval(gcs, gcs_po
     assert steps(f"{gcs}/job") == [10, 20]
     assert task.main(words) == 0
     assert "resumed at step 20: 80 steps to train" in capsys.readouterr().out
+
+
+def test_two_may_clean_up_at_once(gcs):
+    directory = f"{gcs}/checkpoints"
+    for step in range(8):
+        with commit.staged(f"{directory}/{step}") as folder:
+            for name in ("a", "b", "checkpoint"):
+                paths.write_bytes(f"{folder}/{name}", f"{name} {step}".encode())
+    with ThreadPoolExecutor(2) as cleaners:
+        list(cleaners.map(lambda _: commit.prune(directory, 2), range(2)))
+    assert commit.committed(directory) == [f"{directory}/6", f"{directory}/7"]
+    assert {name.split("/")[0] for name in paths.list_files(directory)} == {"6", "7"}
+
+
+def test_a_set_is_removed_marker_first_and_each_object_by_itself(gcs, gcs_port, monkeypatch):
+    with commit.staged(f"{gcs}/checkpoints/1") as folder:
+        for name in ("a", "b"):
+            paths.write_bytes(f"{folder}/{name}", name.encode())
+    with FaultProxy(gcs_port) as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+        commit.remove(f"{gcs}/checkpoints/1")
+    removed = [
+        request.target.split("?")[0].split("%2F")[-1] for request in proxy.requests if request.method == "DELETE"
+    ]
+    assert removed[0] == "COMMITTED"
+    assert sorted(removed[1:]) == ["a", "b", "manifest.json"]

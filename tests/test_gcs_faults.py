@@ -25,7 +25,7 @@ from trainer.storage import commit, fsck, paths
 
 
 DEADLINE_S = 120.0
-REQUESTS = 130  # about how many a run makes
+REQUESTS = 150  # about how many a run makes
 CONTEXT = multiprocessing.get_context("forkserver")  # its children have the modules, and none of our threads
 CONTEXT.set_forkserver_preload(["tests.gcs_writer"])
 
