@@ -5,7 +5,7 @@
         ...
         stub.requests                         # [("GET", "/storage/v1/b/...", "Bearer ...")]
 
-Answers say what they were asked with, as servers do that nobody thought of: the token is in them.
+Answers say what they were asked with, as servers may that nobody thought of: the token is in them.
 """
 
 import contextlib
@@ -43,9 +43,9 @@ class Stub(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, status: int, token_error: str, ahead_s: float) -> None:
+    def __init__(self, status: int, said: str, token_error: str, ahead_s: float) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.status, self.token_error, self.ahead_s = status, token_error, ahead_s
+        self.status, self.said, self.token_error, self.ahead_s = status, said, token_error, ahead_s
         self.requests: list[tuple[str, str, str]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -73,7 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         asked = self.headers.get("Authorization", "")
         self.server.requests.append((self.command, self.path, asked))
-        status, content = self.server.status, {"error": {"code": self.server.status, "message": f"Asked as {asked}"}}
+        said = self.server.said.replace("AUTHORIZATION", asked).replace("TOKEN", asked.removeprefix("Bearer "))
+        status, content = self.server.status, {"error": {"code": self.server.status, "message": said}}
         if self.path == "/token" and self.server.token_error:
             status, content = 400, {"error": "invalid_grant", "error_description": self.server.token_error}
         elif self.path == "/token":
@@ -96,9 +97,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def answering(status: int, *, token_error: str = "", ahead_s: float = 0.0) -> Iterator[Stub]:
+def answering(
+    status: int, *, said: str = "Asked as AUTHORIZATION", token_error: str = "", ahead_s: float = 0.0
+) -> Iterator[Stub]:
     """A server that gives this answer, until the end of the block."""
-    with Stub(status, token_error, ahead_s) as stub:
+    with Stub(status, said, token_error, ahead_s) as stub:
         thread = threading.Thread(target=stub.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

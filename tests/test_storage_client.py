@@ -190,7 +190,7 @@ def test_without_credentials_there_is_a_line_that_says_how_to_get_them(name, alo
     with pytest.raises(RunError) as error:
         CALLS[name]("gs://some-bucket/folder")
     assert str(error.value).startswith("gs://some-bucket")
-    assert str(error.value).endswith(f": no Google credentials were found; {LOGIN}")
+    assert str(error.value).endswith(f": no Google credentials: there are none; {LOGIN}")
     assert error.value.exit_code == 1
 
 
@@ -214,6 +214,23 @@ def test_a_clock_that_is_set_back_wants_a_new_token_and_no_new_client(account):
 
 
 SECRETS = (TOKEN, *private_key().split("\n")[1:-2])
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("TOKEN may not", "[secret] may not"),
+        ("header AUTHORIZATION, bearer abc.def-1", "header Bearer [secret] bearer [secret]"),
+        ("POST https://x/upload?upload_id=AbC-1_d&y=1", "POST https://x/upload?upload_id=[secret]&y=1"),
+        ("https://x/y?access_token=AbC-1_d", "https://x/y?access_token=[secret]"),
+        ("two\nlines", "two lines"),
+        ("long" * 100, "long" * 75),
+    ],
+)
+def test_what_the_server_says_is_shown_in_one_line_without_secrets(said, shown, account):
+    with answering(400, said=said) as stub:
+        account(stub)
+        assert line_of(paths.read_bytes) == f"gs://some-bucket/folder/name: {shown} (400)"
 
 
 @pytest.mark.parametrize("status", [401, 403, 503])

@@ -161,6 +161,24 @@ def test_finishing_tries_once_more_what_failed(started, done):
     assert done.names == ["a"]
 
 
+def test_a_job_that_first_fails_while_it_is_waited_for_is_tried_once_more_too(started, done):
+    writer, begun, waited_for = started(), threading.Event(), threading.Event()
+    fails_once = done.job("a", RunError("first"))
+
+    def job():
+        begun.set()
+        assert waited_for.wait(DEADLINE_S)
+        fails_once()
+
+    writer.submit(job)
+    assert begun.wait(DEADLINE_S)
+    waiting = threading.Timer(0.05, waited_for.set)  # by then `catch_up` waits; if not, the claim holds all the same
+    waiting.start()
+    writer.catch_up()
+    waiting.join()
+    assert done.names == ["a"]
+
+
 def test_what_the_check_raises_stops_all_jobs(started, done):
     found = []
 

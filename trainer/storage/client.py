@@ -59,8 +59,8 @@ class _Traffic:
         """A response has come: count its request, set the clock, wait where the server asks for it."""
         del settings
         operations.count(_kind(response.request))
-        if date := response.headers.get("Date"):
-            self.ahead_s = parsedate_to_datetime(date).timestamp() - time.time()
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # a proxy may send no date, or none that is one
+            self.ahead_s = parsedate_to_datetime(response.headers["Date"]).timestamp() - time.time()
         if response.status_code in (429, 503) and response.headers.get("Retry-After", "").isdecimal():
             time.sleep(min(LONGEST_WAIT_S, float(response.headers["Retry-After"])))
 
@@ -101,14 +101,14 @@ def _client(emulator: str) -> storage.Client:
     return client
 
 
-def request(path: str, send: Callable[[], T]) -> T:
-    """What `send` returns, called again while the trouble may pass.
+def request(path: str, send: Callable[[], T], *, retry: Retry | None = None) -> T:
+    """What `send` returns, called again while the trouble may pass, as `retry` has it or `RETRY`.
 
     The libraries would do so too, but not where an answer breaks off that says no. What they raise becomes one line
     that names the path, without anything secret in it: `MissingError`, `ConflictError` or another `RunError`.
     """
     try:
-        answer: T = RETRY(send)()
+        answer: T = (retry or RETRY)(send)()
         return answer
     except api.NotFound as error:
         raise MissingError(f"{path}: no such object, or no such bucket (404)") from _shown(error)
@@ -145,7 +145,8 @@ def _problem(error: BaseException) -> str:
     if isinstance(error, api.GoogleAPICallError):
         return f"{_said(error)} ({error.code:d})" if error.code else _said(error)
     if isinstance(error, auth.DefaultCredentialsError):
-        return f"no Google credentials were found; {LOGIN}"
+        said = _plain(str(error.args[0])) if "GOOGLE_APPLICATION_CREDENTIALS" in os.environ else "there are none"
+        return f"no Google credentials: {said.rstrip('.')}; {LOGIN}"
     if isinstance(error, auth.RefreshError):
         return f"the credentials could not be renewed: {_plain(str(error.args[0]))}; {LOGIN}, and a clock that is right"
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):

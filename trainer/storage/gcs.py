@@ -30,6 +30,8 @@ WILDCARDS = "*?["
 TRANSFER = {"checksum": "crc32c"}
 SPOOLED_BYTES = 8 << 20
 THREADS = 16
+COURTESY_S = 5.0
+NO_BUCKET = "no such bucket (404); expected one that these credentials may use"
 FIELDS = "items(name,size,crc32c,generation,updated),prefixes,nextPageToken"
 
 
@@ -128,7 +130,9 @@ def make_directory(directory: str) -> None:
         write_bytes(probe, b"")
         delete(probe)
     except MissingError as error:
-        raise RunError(f"{directory}: no such bucket (404); expected one that these credentials may use") from error
+        raise RunError(f"{directory}: {NO_BUCKET}") from error
+    except RunError as error:
+        raise RunError(str(error).replace(probe, directory, 1)) from error
 
 
 def remove(path: str) -> None:
@@ -139,9 +143,10 @@ def remove(path: str) -> None:
 
 
 def remove_generation(path: str, generation: int) -> None:
-    """Remove an object if it is still of this generation."""
+    """Remove an object if it is still of this generation; not for long, since that is only a courtesy."""
     with contextlib.suppress(MissingError, ConflictError):
-        client.request(path, lambda: blob_of(path).delete(if_generation_match=generation, **client.LIMITS))
+        blob, brief = blob_of(path), client.RETRY.with_timeout(COURTESY_S)
+        client.request(path, lambda: blob.delete(if_generation_match=generation, **client.LIMITS), retry=brief)
 
 
 def sync(directory: str) -> None:
@@ -208,7 +213,7 @@ def _of_bucket(path: str, listing: Callable[[], T]) -> T:
     try:
         return client.request(path, listing)
     except MissingError as error:
-        raise RunError(f"{path}: no such bucket (404); expected one that these credentials may use") from error
+        raise RunError(f"{path}: {NO_BUCKET}") from error
 
 
 def _entry(blob: Blob) -> Entry:

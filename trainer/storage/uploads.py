@@ -74,10 +74,13 @@ class Background:
 
     def catch_up(self) -> None:
         with self._changed:
-            if not self._given_up:
-                self._failure = None  # the failed job is tried once more
+            attempts = 0 if self._given_up else 1 if self._failure else 2  # a job that failed is tried once more
+            for _ in range(attempts):
+                self._failure = None
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: not self._jobs or self._failure)
+                if not self._failure:
+                    return
             if self._failure:
                 self._given_up = True
                 raise self._failure
