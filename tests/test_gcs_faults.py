@@ -64,8 +64,10 @@ class Reader:
                     self.whole += 1
                 else:
                     self.wrong.append(folder)
-        except commit.DamagedError:
-            pass  # refused: it is being removed
+        except commit.DamagedError as refusal:
+            # It is being removed, its marker first: nothing that the marker still covers may be gone.
+            if str(refusal).endswith("no such file or directory") and commit.is_committed(folder):
+                self.wrong.append(str(refusal))
 
     def _read(self):
         while not self._ended.wait(0.02):  # not all the time, since the proxy needs this process too
