@@ -150,7 +150,7 @@ def test_sample_data_is_made_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("operations", "more"),
-    [({}, []), ({"writes": 12, "writes_a_stop": 2.4}, ["gs:// operations  12 writes, 2.4 writes_a_stop"])],
+    [({}, []), ({"writes": 12, "writes_a_stop": 2.4}, ["gs:// operations  12 writes, 2.4 writes a stop"])],
 )
 def test_on_a_terminal_the_end_is_a_small_table(operations, more, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

@@ -139,7 +139,9 @@ def say_done(job_dir: str, outcome: Any, requests: Mapping[str, float]) -> None:
     rows += [(metric, f"{value:.4f}") for metric, value in outcome.metrics.items()]
     rows += [("export", folder) for folder in outcome.exports]
     if requests:
-        rows.append(("gs:// operations", ", ".join(f"{count:g} {name}" for name, count in requests.items())))
+        rows.append(
+            ("gs:// operations", ", ".join(f"{count:g} {name.replace('_', ' ')}" for name, count in requests.items()))
+        )
     width = max(len(title) for title, _ in rows)
     for title, value in rows:
         log.info("%s  %s", title.ljust(width), value)
