@@ -1,4 +1,4 @@
-"""TF_CONFIG: what runs, and one line for what does not."""
+"""TF_CONFIG and CLUSTER_SPEC: every form in which platforms write them, and one line for what is wrong."""
 
 import json
 from typing import get_args
@@ -7,6 +7,7 @@ import pytest
 
 from trainer.errors import UsageError
 from trainer.settings import cluster as clusters
+from trainer.settings.cluster import Cluster
 from trainer.settings.run import Schedule
 
 
@@ -17,14 +18,22 @@ GCLOUD = {
     "job": {"job_name": "trainer.task", "args": ["--key=s3cret"]},
 }
 ONE = {"cluster": {"chief": ["vm:2222"]}, "task": {"type": "chief", "index": 0}}
+HOSTS = {"chief": ("a:1",), "worker": ("b:1", "c:1"), "ps": ("d:1",)}
+STANDARD_1 = {"master": ["m:2222"], "worker": [f"w{i}:2222" for i in range(4)], "ps": [f"p{i}:2222" for i in range(3)]}
+POOLS = {"workerpool0": ["a:1"], "workerpool1": ["b:1", "c:1"], "workerpool2": ["d:1"]}
 
 
 def read(config):
     return clusters.from_environment({"TF_CONFIG": config if isinstance(config, str) else json.dumps(config)})
 
 
-def test_without_tf_config_a_process_is_alone():
-    assert clusters.from_environment({"PATH": "/bin"}) == clusters.Cluster({})
+def of(kind, index=0, cluster=None, **task):
+    hosts = {role: list(addresses) for role, addresses in HOSTS.items()} if cluster is None else cluster
+    return {"cluster": hosts, "task": {"type": kind, "index": index, **task}, "environment": "cloud"}
+
+
+def test_without_a_description_a_process_is_alone():
+    assert clusters.from_environment({"PATH": "/bin"}) == Cluster({})
 
 
 @pytest.mark.parametrize(
@@ -36,14 +45,18 @@ def test_without_tf_config_a_process_is_alone():
         GCLOUD,
         {"cluster": None, "task": None},
         {"task": {"type": "master", "index": 0}, "environment": "cloud"},
+        {"task": {"type": "worker", "index": 0}},
         {"task": {"type": "", "index": ""}},
         {"cluster": {"worker": [], "ps": [""]}},
     ],
 )
-def test_a_configuration_without_a_cluster_is_of_one_process(config):
+def test_a_description_without_a_cluster_is_of_one_process(config):
     cluster = read(config)
     assert cluster.size == 0
+    assert cluster.is_chief
     assert clusters.facts(cluster) == {}
+    assert clusters.schedule_of(cluster, None) == "train_and_evaluate"
+    clusters.check_alone(cluster)
 
 
 @pytest.mark.parametrize(
@@ -52,16 +65,101 @@ def test_a_configuration_without_a_cluster_is_of_one_process(config):
         (ONE, {"type": "chief", "index": 0}),
         (
             {"cluster": {"master": ["vm:2222"], "ps": []}, "task": {"type": "master", "index": "0"}},
-            {"type": "master", "index": 0},
+            {"type": "chief", "index": 0},
         ),
         ({"cluster": {"worker": ["vm:2222", ""]}}, {"type": None, "index": 0}),
+        (
+            {"cluster": {"worker": ["vm:2222"], "evaluator": ["e:1"]}, "task": {"type": "worker"}},
+            {"type": "worker", "index": 0},
+        ),
     ],
 )
-def test_a_cluster_of_one_task_runs_and_is_recorded(config, task):
+def test_a_cluster_of_one_task_trains_alone_and_is_recorded(config, task):
     cluster = read(config)
     assert cluster.size == 1
+    assert cluster.is_chief
     assert clusters.facts(cluster)["task"] == task
     assert list(clusters.facts(cluster)["cluster"].values()) == [("vm:2222",)]
+    assert clusters.schedule_of(cluster, None) == "train_and_evaluate"
+    clusters.check_alone(cluster)
+
+
+@pytest.mark.parametrize(
+    ("config", "role", "index"),
+    [
+        (of("chief"), "chief", 0),
+        (of("master", cluster={"master": ["a:1"], "worker": ["b:1", "c:1"], "ps": ["d:1"]}), "chief", 0),
+        (of("master"), "chief", 0),
+        (of("worker", 1), "worker", 1),
+        (of("worker", "1"), "worker", 1),
+        (of("worker", None), "worker", 0),
+        (of("ps"), "ps", 0),
+        (of("evaluator"), "evaluator", 0),
+        (of("evaluator", cluster={**HOSTS, "evaluator": ["e:1"]}), "evaluator", 0),
+        (of("worker", 1, cluster={**HOSTS, "evaluator": ["e:1"]}), "worker", 1),
+        ({"cluster": HOSTS, "task": {"type": "worker", "index": 1}}, "worker", 1),
+    ],
+)
+def test_both_dialects_say_the_same(config, role, index):
+    assert read(config) == Cluster(HOSTS, role, index)
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "role"),
+    [
+        ("workerpool0", 0, "chief"),
+        ("workerpool1", 1, "worker"),
+        ("workerpool2", 0, "ps"),
+        ("workerpool3", 0, "evaluator"),
+    ],
+)
+def test_vertex_s_pools_are_roles(kind, index, role):
+    text = json.dumps(of(kind, index, POOLS, trial="") | {"job": "{}"})
+    assert clusters.from_environment({"CLUSTER_SPEC": text}) == Cluster(HOSTS, role, index)
+    assert clusters.from_environment({"CLUSTER_SPEC": text, "TF_CONFIG": json.dumps(GCLOUD)}).role == role
+
+
+def test_of_two_descriptions_tf_config_is_taken():
+    both = {"TF_CONFIG": json.dumps(of("worker", 1)), "CLUSTER_SPEC": json.dumps(of("workerpool0", 0, POOLS))}
+    assert clusters.from_environment(both).role == "worker"
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "schedule", "is_chief"),
+    [
+        ("master", 0, "train_and_evaluate", True),
+        ("worker", 0, "train", False),
+        ("worker", 3, "train", False),
+        ("ps", 2, "run_std_server", False),
+        ("evaluator", 0, "continuous_eval", False),
+    ],
+)
+def test_the_role_says_what_a_task_of_standard_1_does(kind, index, schedule, is_chief):
+    cluster = read(of(kind, index, STANDARD_1))
+    assert clusters.schedule_of(cluster, None) == schedule
+    assert cluster.is_chief == is_chief
+    assert clusters.schedule_of(cluster, "train") == "train"
+
+
+def test_without_a_chief_the_first_worker_is_it():
+    workers = {"worker": ["a:1", "b:1"]}
+    assert [read(of("worker", index, workers)).is_chief for index in (0, 1)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("environ", "trial"),
+    [
+        ({"TF_CONFIG": {"task": {"trial": "7"}}}, "7"),
+        ({"TF_CONFIG": {"task": {"trial": 7}}}, "7"),
+        ({"TF_CONFIG": {"task": {"trial": ""}}}, ""),
+        ({"TF_CONFIG": {"task": {"trial": None}}}, ""),
+        ({"CLUSTER_SPEC": of("workerpool0", 0, {"workerpool0": ["a:1"]}, trial="3")}, "3"),
+    ],
+)
+def test_the_trial_of_a_tuning_job_is_known_and_recorded(environ, trial):
+    cluster = clusters.from_environment({name: json.dumps(config) for name, config in environ.items()})
+    assert cluster.trial == trial
+    assert clusters.facts(cluster).get("trial", "") == trial
 
 
 def test_a_job_s_arguments_are_never_recorded():
@@ -77,29 +175,56 @@ def test_a_job_s_arguments_are_never_recorded():
         ("[" * 100_000, "expected JSON"),
         ("[]", "[]: expected a JSON object"),
         ("3", "3: expected a JSON object"),
-        ({"cluster": ["a:1"]}, "cluster: expected an object with hosts by task type"),
+        ({"cluster": ["a:1"]}, '["a:1"]: cluster: expected an object with hosts by task type'),
         ({"cluster": {"worker": "a:1"}}, 'cluster: worker: "a:1": expected a list of host:port'),
         ({"cluster": {"worker": [1]}}, "cluster: worker: [1]: expected a list of host:port"),
-        ({"task": "chief"}, '"chief": task: expected an object with type and index'),
-        ({"task": {"type": "pz"}}, "task type 'pz' is unknown; use chief, master, worker, ps or evaluator"),
-        ({"task": {"type": "chief", "index": -1}}, "task index '-1': expected 0 or more"),
-        ({"task": {"type": "chief", "index": "one"}}, "task index 'one': expected 0 or more"),
-        ({"cluster": {"chief": ["a:1"]}, "task": {"type": "ps"}}, "task ps 0 is not in the cluster; expected chief 0"),
-        ({"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 1}}, "task chief 1 is not in the cluster"),
+        ({"cluster": {"worker": ["", "a:1"]}}, "cluster: worker: host 0 is empty; expected host:port"),
         (
-            {"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}},
-            "a cluster of 1 chief, 2 worker; expected one task",
+            {"cluster": {"driver": ["a:1"]}},
+            "cluster: 'driver' is unknown; expected chief, master, worker, ps or evaluator",
         ),
-        ({"cluster": {"chief": ["a:1"]}, "task": {"type": "evaluator"}}, "expected one task at most"),
-        ({"task": {"type": "evaluator"}}, "expected one task at most"),
+        (
+            {"cluster": {"chief": ["a:1"], "master": ["b:1"]}},
+            "cluster: has both chief and master; expected one of them",
+        ),
+        (of("chief", cluster={"chief": ["a:1", "b:1"]}), "cluster: 2 hosts for chief; expected one"),
+        (of("worker", cluster={"worker": ["a:1"], "ps": ["b:1"]}), "cluster: has ps but no chief; expected a chief"),
+        ({"task": "chief"}, '"chief": task: expected an object with type, index and trial'),
+        ({"task": {"type": "pz"}}, "task: type: 'pz' is unknown; expected chief, master, worker, ps or evaluator"),
+        ({"task": {"type": ["chief"]}}, "task: type: ['chief'] is unknown"),
+        ({"task": {"type": "chief", "index": -1}}, "task: index: '-1': expected 0 or more"),
+        ({"task": {"type": "chief", "index": "one"}}, "task: index: 'one': expected 0 or more"),
+        (of("worker", 2), "task: worker 2 is not in the cluster; expected chief 0, worker 0 to 1, ps 0"),
+        ({"cluster": {"chief": ["a:1"]}, "task": {"type": "ps"}}, "task: ps 0 is not in the cluster; expected chief 0"),
+        (
+            {"cluster": HOSTS},
+            "task: type: not given, in a cluster of 4; expected chief, master, worker, ps or evaluator",
+        ),
+        (of("evaluator", 1), "task: evaluator 1: expected evaluator 0, the only one"),
     ],
 )
-def test_anything_else_is_one_line_that_names_tf_config(config, said):
+@pytest.mark.parametrize("variable", ["TF_CONFIG", "CLUSTER_SPEC"])
+def test_anything_else_is_one_line_that_names_the_variable(variable, config, said):
     with pytest.raises(UsageError) as error:
-        read(config)
-    assert str(error.value).startswith("TF_CONFIG: ")
+        clusters.from_environment({variable: config if isinstance(config, str) else json.dumps(config)})
+    assert str(error.value).startswith(f"{variable}: {said}" if said[0] != "e" else f"{variable}: ")
     assert said in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (of("chief"), "TF_CONFIG: describes a cluster of 1 chief, 2 worker, 1 ps; expected one task at most"),
+        (
+            {"task": {"type": "evaluator"}},
+            "TF_CONFIG: describes a cluster of more than this evaluator; expected one task",
+        ),
+    ],
+)
+def test_a_process_that_needs_others_is_refused(config, said):
+    with pytest.raises(UsageError, match=said):
+        clusters.check_alone(read(config))
 
 
 @pytest.mark.parametrize("config", [{}, GCLOUD, ONE])

@@ -121,3 +121,23 @@ def test_without_any_flag_the_sample_data_is_used(tmp_path):
 def test_an_experiment_that_does_not_name_its_files_needs_the_flags(tmp_path):
     with pytest.raises(UsageError, match="--train-files: not given, and the experiment does not name its files"):
         files(Run(), "--data-dir", str(tmp_path), module=NAMELESS)
+
+
+@pytest.mark.parametrize(
+    ("job_dir", "trial", "expected"),
+    [
+        ("jobs/x", "7", "jobs/x/7"),
+        ("jobs/x/7", "7", "jobs/x/7"),
+        ("jobs/x/7/", "7", "jobs/x/7"),
+        ("jobs/x/17", "7", "jobs/x/17/7"),
+        ("gs://bucket/x", "7", "gs://bucket/x/7"),
+        ("jobs/x", "", "jobs/x"),
+    ],
+)
+def test_the_job_dir_of_a_trial_ends_in_its_id_once(job_dir, trial, expected):
+    assert job.with_job_dir(Run(), parse("--output-dir", job_dir), {}, trial=trial).job_dir == expected
+
+
+def test_a_trial_of_vertex_s_has_its_folder_already():
+    environ = {"AIP_MODEL_DIR": "gs://bucket/x/7/model/"}
+    assert job.with_job_dir(Run(), parse(), environ, trial="7").job_dir == "gs://bucket/x/7"

@@ -1,10 +1,14 @@
-"""Which processes train together, and which of them this one is, as TF_CONFIG says.
+"""Which processes train together, and which of them this one is, as TF_CONFIG or CLUSTER_SPEC says.
 
     cluster = from_environment(os.environ)
     schedule = schedule_of(cluster, run.schedule)
 
-This version trains in one process: without TF_CONFIG, with one that has no cluster, as `gcloud local train` sets it,
-or with a cluster of one task.
+Both dialects of TF_CONFIG are read (`master`, as Cloud ML Engine wrote it up to TensorFlow 1.15, is `chief` here), and
+Vertex AI's CLUSTER_SPEC with its numbered pools. An evaluator may be listed in the cluster or not: it trains with
+nobody. `environment` is not looked at.
+
+    {"cluster": {"master": ["a:2222"], "worker": ["b:2222", "c:2222"], "ps": ["d:2222"]},
+     "task": {"type": "worker", "index": 1, "trial": "3"}, "environment": "cloud"}
 """
 
 import json
@@ -16,64 +20,121 @@ from trainer.errors import UsageError
 from trainer.settings.run import Schedule
 
 
-TASK_TYPES = ("chief", "master", "worker", "ps", "evaluator")
+VARIABLES = ("TF_CONFIG", "CLUSTER_SPEC")
+ROLES = ("chief", "worker", "ps", "evaluator")
+OTHER_NAMES = {"master": "chief", **{f"workerpool{i}": role for i, role in enumerate(ROLES)}}
+EXPECTED = "expected chief, master, worker, ps or evaluator"
 NEEDS_CLUSTER = ("continuous_eval", "run_std_server")
+BY_ROLE: Mapping[str, Schedule] = {
+    "chief": "train_and_evaluate",
+    "worker": "train",
+    "ps": "run_std_server",
+    "evaluator": "continuous_eval",
+}
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The tasks of a run; none for a process that was told of no cluster."""
+    """The tasks that train together; none for a process that was told of no cluster."""
 
-    addresses: Mapping[str, tuple[str, ...]]  # host:port of each task, by task type
-    task_type: str | None = None  # what this process is
-    task_index: int = 0
+    addresses: Mapping[str, tuple[str, ...]]  # host:port of each task, by role; evaluators are not among them
+    role: str | None = None  # of this process
+    index: int = 0  # among those of its role
+    trial: str = ""  # of a tuning job
 
     @property
     def size(self) -> int:
         """How many tasks train together."""
         return sum(map(len, self.addresses.values()))
 
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process saves and exports: the chief, or the first worker where there is none, or one alone."""
+        if self.role == "evaluator":
+            return False
+        return self.size < 2 or (self.role == ("chief" if "chief" in self.addresses else "worker") and self.index == 0)
+
 
 def from_environment(environ: Mapping[str, str]) -> Cluster:
-    """The cluster that TF_CONFIG describes. Raises `UsageError` for what is no description, or not of one process."""
-    config = _object(_parsed(environ.get("TF_CONFIG", "").strip() or "{}"), "expected a JSON object")
-    hosts_by_type = _object(config.get("cluster") or {}, "cluster: expected an object with hosts by task type")
-    task = _object(config.get("task") or {}, "task: expected an object with type and index")
-    addresses = {kind: _hosts(kind, hosts) for kind, hosts in hosts_by_type.items()}
-    cluster = Cluster(
-        {kind: hosts for kind, hosts in addresses.items() if hosts}, task.get("type") or None, _index(task)
-    )
-    _check(cluster)
-    return cluster
+    """The cluster that the environment describes; of two descriptions TF_CONFIG's, unless it has no cluster.
+
+    Raises `UsageError`, naming the variable, for what is no description of one.
+    """
+    described = [_described(name, environ[name]) for name in VARIABLES if environ.get(name, "").strip()]
+    of_many = [cluster for cluster in described if cluster.size or cluster.role == "evaluator"]
+    return next(iter([*of_many, *described]), Cluster({}))
 
 
 def schedule_of(cluster: Cluster, given: Schedule | None) -> Schedule:
-    """What this process does: what `--schedule` says, else what a process alone does."""
-    if given in NEEDS_CLUSTER and cluster.size < 2:
+    """What this process does: what `--schedule` says, else what its role does."""
+    alone = cluster.size < 2 and cluster.role != "evaluator"
+    if given in NEEDS_CLUSTER and alone:
         others = ", ".join(word for word in get_args(Schedule) if word not in NEEDS_CLUSTER)
         raise UsageError(f"--schedule: {given}: needs a cluster, and TF_CONFIG has none; expected one of {others}")
-    return given or "train_and_evaluate"
+    return given or BY_ROLE["chief" if alone or cluster.role is None else cluster.role]
 
 
-def facts(cluster: Cluster) -> dict[str, Any]:
-    """What `run.json` says of the cluster; never TF_CONFIG as it is, which may hold a job's arguments."""
-    if not cluster.size:
-        return {}
-    return {"cluster": dict(cluster.addresses), "task": {"type": cluster.task_type, "index": cluster.task_index}}
-
-
-def _check(cluster: Cluster) -> None:
-    kind, index = cluster.task_type, cluster.task_index
-    if kind is not None and kind not in TASK_TYPES:
-        raise UsageError(f"TF_CONFIG: task type {kind!r} is unknown; use {', '.join(TASK_TYPES[:-1])} or evaluator")
-    if cluster.size > 1 or kind == "evaluator":
-        tasks = ", ".join(f"{len(hosts)} {kind}" for kind, hosts in cluster.addresses.items())
+def check_alone(cluster: Cluster) -> None:
+    """Raise `UsageError` for a process that has to work with others, which this version does not."""
+    if cluster.size > 1 or cluster.role == "evaluator":
+        tasks = ", ".join(f"{len(hosts)} {role}" for role, hosts in cluster.addresses.items())
         raise UsageError(
             f"TF_CONFIG: describes a cluster of {tasks or 'more than this evaluator'}; expected one task at most, "
             "since this version trains in one process"
         )
-    if cluster.size and kind is not None and index >= len(cluster.addresses.get(kind, ())):
-        raise UsageError(f"TF_CONFIG: task {kind} {index} is not in the cluster; expected {min(cluster.addresses)} 0")
+
+
+def facts(cluster: Cluster) -> dict[str, Any]:
+    """What `run.json` says of the cluster; never the variable as it is, which may hold a job's arguments."""
+    trial = {"trial": cluster.trial} if cluster.trial else {}
+    if not cluster.size:
+        return trial
+    return {"cluster": dict(cluster.addresses), "task": {"type": cluster.role, "index": cluster.index}, **trial}
+
+
+def _described(variable: str, text: str) -> Cluster:
+    try:
+        config = _object(_parsed(text), "expected a JSON object")
+        by_name = _object(config.get("cluster") or {}, "cluster: expected an object with hosts by task type")
+        task = _object(config.get("task") or {}, "task: expected an object with type, index and trial")
+        addresses = _addresses(by_name)
+        role = _role(task["type"], "task: type") if task.get("type") else None
+        cluster = Cluster(addresses, role, _index(task), str(task.get("trial") or ""))
+        _check(cluster)
+    except UsageError as error:
+        raise UsageError(f"{variable}: {error}") from error
+    return cluster
+
+
+def _addresses(by_name: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The hosts by role, the chief's first, without roles that have none and without evaluators."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, hosts in by_name.items():
+        role, listed = _role(name, "cluster"), _hosts(name, hosts)
+        if role in found and listed:
+            raise UsageError("cluster: has both chief and master; expected one of them")
+        if listed:
+            found[role] = listed
+    return {role: found[role] for role in ("chief", "worker", "ps") if role in found}
+
+
+def _check(cluster: Cluster) -> None:
+    role, index, hosts = cluster.role, cluster.index, cluster.addresses
+    if len(hosts.get("chief", ())) > 1:
+        raise UsageError(f"cluster: {len(hosts['chief'])} hosts for chief; expected one")
+    if "ps" in hosts and "chief" not in hosts and cluster.size > 1:
+        raise UsageError("cluster: has ps but no chief; expected a chief or master, which gives them work")
+    if role == "evaluator":
+        if index:
+            raise UsageError(f"task: evaluator {index}: expected evaluator 0, the only one")
+        return
+    if cluster.size > 1 and role is None:
+        raise UsageError(f"task: type: not given, in a cluster of {cluster.size}; {EXPECTED}")
+    if cluster.size and role is not None and index >= len(hosts.get(role, ())):
+        known = ", ".join(
+            f"{name} 0" + (f" to {len(hosts[name]) - 1}" if len(hosts[name]) > 1 else "") for name in hosts
+        )
+        raise UsageError(f"task: {role} {index} is not in the cluster; expected {known}")
 
 
 def _parsed(text: str) -> Any:
@@ -81,25 +142,36 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         shown = text if len(text) <= 60 else text[:60] + "..."
-        raise UsageError(f"TF_CONFIG: {shown!r}: expected JSON: {error}") from error
+        raise UsageError(f"{shown!r}: expected JSON: {error}") from error
 
 
 def _object(value: Any, expected: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UsageError(f"TF_CONFIG: {json.dumps(value)}: {expected}")
+        raise UsageError(f"{json.dumps(value)}: {expected}")
     return value
 
 
-def _hosts(kind: str, hosts: Any) -> tuple[str, ...]:
-    """The hosts of a task type, without the empty ones that some schedulers write."""
+def _role(name: Any, place: str) -> str:
+    role = OTHER_NAMES.get(name, name) if isinstance(name, str) else name
+    if role not in ROLES:
+        raise UsageError(f"{place}: {name!r} is unknown; {EXPECTED}")
+    return str(role)
+
+
+def _hosts(name: str, hosts: Any) -> tuple[str, ...]:
+    """The hosts of a task type, without the empty ones that some schedulers write at the end or alone."""
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
-        raise UsageError(f"TF_CONFIG: cluster: {kind}: {json.dumps(hosts)}: expected a list of host:port")
-    return tuple(host for host in hosts if host)
+        raise UsageError(f"cluster: {name}: {json.dumps(hosts)}: expected a list of host:port")
+    while hosts and not hosts[-1]:
+        hosts = hosts[:-1]
+    if not all(hosts):
+        raise UsageError(f"cluster: {name}: host {hosts.index('')} is empty; expected host:port")
+    return tuple(hosts)
 
 
 def _index(task: Mapping[str, Any]) -> int:
     """The index of this process among those of its type; a string in some schedulers' words."""
     text = str(task.get("index") or 0)
     if not text.isdecimal():
-        raise UsageError(f"TF_CONFIG: task index {text!r}: expected 0 or more")
+        raise UsageError(f"task: index: {text!r}: expected 0 or more")
     return int(text)

@@ -25,14 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def with_job_dir(run: Run, arguments: argparse.Namespace, environ: Mapping[str, str]) -> Run:
-    """The run with its job dir: the flag's, else the folder above the one where Vertex AI wants the model."""
+def with_job_dir(run: Run, arguments: argparse.Namespace, environ: Mapping[str, str], *, trial: str = "") -> Run:
+    """The run with its job dir: the flag's, else the folder above the one where Vertex AI wants the model.
+
+    That of a tuning trial ends in the trial's id, once: the services add it to what they pass on, or do not.
+    """
     model_dir = environ.get("AIP_MODEL_DIR", "")
     job_dir = arguments.output_dir or run.job_dir or (paths.parent(model_dir) if model_dir else "")
     if not job_dir:
         raise UsageError("--job-dir: not given; expected a folder for checkpoints, exports and logs")
     paths.is_remote(job_dir)  # raises for a URL that cannot be used, before anything is made or read
-    return dataclasses.replace(run, job_dir=job_dir.rstrip("/") or "/")
+    job_dir = job_dir.rstrip("/") or "/"
+    if trial and paths.name(job_dir) != trial:
+        job_dir = paths.join(job_dir, trial)
+    return dataclasses.replace(run, job_dir=job_dir)
 
 
 def make(run: Run) -> None:
