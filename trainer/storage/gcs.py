@@ -26,7 +26,6 @@ from trainer.storage.ranges import Ranges
 T = TypeVar("T")
 SCHEME = "gs://"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-WILDCARDS = "*?["
 TRANSFER = {"checksum": "crc32c"}
 SPOOLED_BYTES = 8 << 20
 THREADS = 16

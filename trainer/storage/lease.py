@@ -120,7 +120,9 @@ class ObjectLease:
                 self._generation = _gcs().write_bytes(self._path, self._content, generation=self._generation)
                 self._renewed = time.monotonic()
             except (ConflictError, MissingError):
-                who = _parsed(_look(self._path)[0]).get("holder", "another run")
+                who = "another run"
+                with contextlib.suppress(RunError):
+                    who = _parsed(_look(self._path)[0]).get("holder", who)
                 self._lost = f"{self._path}: was taken over by {who}; this run stops, and what it has committed is kept"
             except RunError as error:
                 log.warning("the lease of the job dir could not be renewed: %s", error)
@@ -147,9 +149,13 @@ def _acquire_object(path: str, holder: str) -> ObjectLease:
 
 
 def _look(path: str) -> tuple[bytes, Any]:
-    """The content of a lease and what is known of the object; nothing and None where there is none."""
+    """The content of a lease and what is known of the object; nothing and None where there is none.
+
+    The content may be of a later generation than what is known, but then nothing is replaced by that knowledge.
+    """
     with contextlib.suppress(MissingError):
-        return paths.read_bytes(path), paths.stat(path)
+        entry = paths.stat(path)
+        return paths.read_bytes(path), entry
     return b"", None
 
 
