@@ -8,6 +8,7 @@ Credentials are the application's default ones; an emulator named by STORAGE_EMU
 
 import contextlib
 import functools
+import logging
 import os
 import re
 import time
@@ -43,11 +44,21 @@ TRANSIENT = (
     urllib3.exceptions.HTTPError,  # where an answer is read as it is stored, without requests
     ConnectionError,
 )
-RETRY = Retry(if_exception_type(*TRANSIENT), initial=0.5, maximum=16.0, multiplier=2.0, timeout=120.0)  # with jitter
 TIMEOUT_S = (10.0, 60.0)  # to connect, and from one byte of an answer to the next
 LIMITS: dict[str, Any] = {"timeout": TIMEOUT_S, "retry": None}  # of one attempt
 OWN_TRACING = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"  # asks for the bucket, which few may look at
 ATTEMPTS = 4  # to send or fetch content that arrived with another checksum
+log = logging.getLogger("trainer.storage")
+
+
+def _say_waiting(error: Exception) -> None:
+    log.info("waiting for Google Cloud Storage: %s", _problem(error))
+
+
+# Its waits have jitter.
+RETRY = Retry(
+    if_exception_type(*TRANSIENT), initial=0.5, maximum=16.0, multiplier=2.0, timeout=120.0, on_error=_say_waiting
+)
 
 
 class _Traffic:

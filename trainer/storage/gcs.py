@@ -50,7 +50,7 @@ def matches(pattern: str) -> list[str]:
         return [pattern] if _is_object(pattern) else []
     folder = fixed[: fixed.rfind("/") + 1]
     expression = re.compile(_expression(pattern))
-    found = [folder + name for name in _list(folder, fixed[len(folder) :])]
+    found = [folder + name for name in _list(folder, fixed[len(folder) :], named=pattern)]
     if pattern in found:
         return [pattern]  # a name may have brackets of its own
     hidden = "/." not in pattern
@@ -62,7 +62,7 @@ def exists(path: str) -> bool:
 
 
 def is_directory(path: str) -> bool:
-    return bool(_list(path.rstrip("/") + "/", most=1))
+    return bool(_list(path.rstrip("/") + "/", most=1, named=path))
 
 
 def stat(path: str) -> Entry:
@@ -84,7 +84,7 @@ def list_names(directory: str) -> list[str]:
 
 
 def list_files(directory: str) -> dict[str, Entry]:
-    return _list(directory.rstrip("/") + "/")
+    return _list(directory.rstrip("/") + "/", named=directory)
 
 
 def checksum(path: str) -> str:
@@ -195,8 +195,11 @@ def _is_object(path: str) -> bool:
         return False
 
 
-def _list(folder: str, beginning: str = "", most: int | None = None) -> dict[str, Entry]:
-    """The objects below a folder whose names begin so, by what comes after the folder's own name."""
+def _list(folder: str, beginning: str = "", *, most: int | None = None, named: str) -> dict[str, Entry]:
+    """The objects below a folder whose names begin so, by what comes after the folder's own name.
+
+    `named` is what errors name: what the user wrote.
+    """
     bucket, prefix = split(folder)
     settings: dict[str, Any] = {"prefix": prefix + beginning, "max_results": most, "fields": FIELDS, **client.LIMITS}
 
@@ -204,7 +207,7 @@ def _list(folder: str, beginning: str = "", most: int | None = None) -> dict[str
         listing = client.bucket(bucket).list_blobs(**settings)
         return {blob.name.removeprefix(prefix): _entry(blob) for blob in listing}
 
-    return {name: entry for name, entry in _of_bucket(folder, entries).items() if not name.endswith("/")}
+    return {name: entry for name, entry in _of_bucket(named, entries).items() if not name.endswith("/")}
 
 
 def _of_bucket(path: str, listing: Callable[[], T]) -> T:
