@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -174,7 +175,7 @@ def test_two_may_clean_up_at_once(gcs):
     assert {name.split("/")[0] for name in paths.list_files(directory)} == {"6", "7"}
 
 
-def test_a_set_is_removed_marker_first_and_each_object_by_itself(gcs, gcs_port, monkeypatch):
+def test_a_set_is_removed_marker_first_manifest_last_and_each_object_by_itself(gcs, gcs_port, monkeypatch):
     with commit.staged(f"{gcs}/checkpoints/1") as folder:
         for name in ("a", "b"):
             paths.write_bytes(f"{folder}/{name}", name.encode())
@@ -184,5 +185,37 @@ def test_a_set_is_removed_marker_first_and_each_object_by_itself(gcs, gcs_port, 
     removed = [
         request.target.split("?")[0].split("%2F")[-1] for request in proxy.requests if request.method == "DELETE"
     ]
-    assert removed[0] == "COMMITTED"
-    assert sorted(removed[1:]) == ["a", "b", "manifest.json"]
+    assert [removed[0], removed[-1]] == ["COMMITTED", "manifest.json"]
+    assert sorted(removed[1:-1]) == ["a", "b"]
+
+
+def committed(gcs):
+    with commit.staged(f"{gcs}/checkpoints/1") as folder:
+        for name in ("a", "b"):
+            paths.write_bytes(f"{folder}/{name}", name.encode())
+    return f"{gcs}/checkpoints/1"
+
+
+@pytest.mark.parametrize("gone", [["a"], ["COMMITTED"], ["COMMITTED", "a"], ["COMMITTED", "a", "b"], ["manifest.json"]])
+def test_what_is_being_removed_is_not_opened(gone, gcs):
+    folder = committed(gcs)
+    commit.verify(folder)  # a moment before
+    for name in gone:
+        paths.remove(f"{folder}/{name}")
+    with pytest.raises(commit.DamagedError, match=f"^{folder}"), commit.opened(folder):
+        pytest.fail("a part was taken for the whole")
+
+
+def test_another_user_s_folder_is_not_used_on_the_way(gcs, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)  # to whom nothing here belongs
+    with pytest.raises(
+        RunError, match=f"^{tmp_path}/trainer-.*: belongs to another user; expected a folder of your own"
+    ):
+        committed(gcs)
+
+
+def test_an_export_of_another_s_is_opened_as_it_is(gcs):
+    paths.write_bytes(f"{gcs}/model/saved_model.pb", b"x")
+    with commit.opened(f"{gcs}/model") as folder:
+        assert paths.read_bytes(f"{folder}/saved_model.pb") == b"x"

@@ -54,7 +54,7 @@ def staged(destination: str, submit: Callable[[Callable[[], None]], None] = at_o
     """
     directory = paths.parent(destination)
     if paths.is_remote(destination):
-        os.makedirs(_staging(directory), mode=0o700, exist_ok=True)
+        _make_staging(_staging(directory))
     else:
         paths.make_directory(directory)
     folder = local.temporary_in(_staging(directory))
@@ -103,7 +103,8 @@ def verify(folder: str) -> None:
 def opened(folder: str) -> Iterator[str]:
     """Yield a local folder with the files of one that may be in a bucket: then a copy, removed after the block.
 
-    Of the objects the generations are read that are there at the start. Raises `DamagedError` when one goes away.
+    A copy of a committed folder is verified by itself, since the objects may go while they are copied. Raises
+    `DamagedError` when they do; a folder that was never ours is taken as it is.
     """
     if not paths.is_remote(folder):
         yield folder
@@ -111,10 +112,17 @@ def opened(folder: str) -> Iterator[str]:
     from trainer.storage import transfer
 
     with tempfile.TemporaryDirectory(prefix="trainer-") as copy:
+        there = paths.list_files(folder)
+        if MANIFEST in there and MARKER not in there:
+            raise DamagedError(
+                f"{folder}: has no marker {MARKER}; it is being written, or removed, or was found damaged"
+            )
         try:
-            transfer.fetch(folder, paths.list_files(folder), copy)
+            transfer.fetch(folder, there, copy)
         except MissingError as error:
             raise DamagedError(f"{folder}: was removed while it was being read") from error
+        if MARKER in there:
+            _verify_copy(copy, folder)
         yield copy
 
 
@@ -126,9 +134,17 @@ def retract(folder: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Remove a committed folder, its marker first, so that no reader takes the rest for whole."""
+    """Remove a committed folder, its marker first, so that no reader takes the rest for whole.
+
+    In a bucket the manifest goes last, so that the rest is not taken for a folder that was never ours either.
+    """
     retract(folder)
-    paths.remove(folder)
+    if paths.is_remote(folder):
+        from trainer.storage import transfer
+
+        transfer.clear(folder, last=MANIFEST)
+    else:
+        paths.remove(folder)
 
 
 def prune(directory: str, keep: int) -> None:
@@ -149,8 +165,17 @@ def _staging(directory: str) -> str:
     """Where folders are written that are to be in `directory`: on a disk in it, else always in the same local place."""
     if not paths.is_remote(directory):
         return directory
-    own = f"trainer-{os.getuid()}"  # a folder of the user's own, since others could write to a common one
-    return os.path.join(tempfile.gettempdir(), own, crc32c_text(google_crc32c.value(directory.encode())))
+    own = os.path.join(tempfile.gettempdir(), f"trainer-{os.getuid()}")
+    return os.path.join(own, crc32c_text(google_crc32c.value(directory.encode())))
+
+
+def _make_staging(folder: str) -> None:
+    """Make the place below the system's temporary folder, where another user may have made one of that name."""
+    own = os.path.dirname(folder)
+    os.makedirs(own, mode=0o700, exist_ok=True)
+    if os.lstat(own).st_uid != os.getuid():
+        raise RunError(f"{own}: belongs to another user; expected a folder of your own, or another TMPDIR")
+    os.makedirs(folder, exist_ok=True)
 
 
 def _publish(folder: str, destination: str) -> None:
@@ -223,6 +248,13 @@ def _manifest(files: Mapping[str, Entry]) -> bytes:
 
 def _marker(manifest: bytes) -> bytes:
     return crc32c_text(google_crc32c.value(manifest)).encode() + b"\n"
+
+
+def _verify_copy(copy: str, folder: str) -> None:
+    try:
+        verify(copy)
+    except DamagedError as damage:
+        raise DamagedError(str(damage).replace(copy, folder)) from damage
 
 
 def _read(folder: str, name: str) -> bytes:

@@ -6,6 +6,7 @@ transfer.fetch("gs://bucket/job/checkpoints/1000", there, folder)
 
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -59,6 +60,15 @@ def fetch(source: str, files: Mapping[str, Entry], folder: str) -> None:
         if not missing:
             return
     raise RunError(f"{source}/{missing[0]}: arrived with another checksum than it is stored with")
+
+
+def clear(folder: str, *, last: str) -> None:
+    """Remove all objects below a folder, each by itself, the one named `last` at the end; any may be gone already."""
+    names = gcs.list_files(folder).keys()
+    with ThreadPoolExecutor(gcs.THREADS) as pool:
+        list(pool.map(gcs.delete, [f"{folder}/{name}" for name in names if name != last]))
+    if last in names:
+        gcs.delete(f"{folder}/{last}")
 
 
 def _upload_many(folder: str, names: list[str], destination: str) -> None:
