@@ -139,7 +139,14 @@ def test_a_bad_flag_is_named(words, said, run, job_dir):
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [("{", "expected JSON"), ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}}', "a cluster of 1 chief, 1 worker")],
+    [
+        ("{", "expected JSON"),
+        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}}', "task: type: not given, in a cluster of 2"),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief"}}',
+            "a cluster of 1 chief, 1 worker",
+        ),
+    ],
 )
 def test_a_tf_config_that_this_version_does_not_run_is_named(config, said, run, job_dir, births):
     with_config = functools.partial(run, environ={"TF_CONFIG": config})
