@@ -2,12 +2,14 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,100 @@ def test_a_lease_that_cannot_be_opened_is_one_line_that_names_it(tmp_path):
     with pytest.raises(RunError) as error:
         lease.acquire(str(tmp_path))
     assert str(error.value) == f"{tmp_path}/LEASE: is a directory"
+
+
+def test_nobody_has_what_was_never_taken_was_given_back_or_was_a_killed_ones(tmp_path):
+    assert lease.holder(str(tmp_path)) is None
+    assert list(tmp_path.iterdir()) == []  # to look leaves nothing
+    lease.acquire(str(tmp_path)).release()
+    assert lease.holder(str(tmp_path)) is None
+    with another_process(tmp_path) as holder:
+        assert lease.holder(str(tmp_path)) is not None
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert lease.holder(str(tmp_path)) is None
+
+
+def test_the_holder_is_the_same_for_all_who_look_and_another_for_each_run(tmp_path):
+    seen = []
+    for _ in range(2):  # of one process
+        held = lease.acquire(str(tmp_path))
+        assert lease.holder(str(tmp_path)) == lease.holder(str(tmp_path)) == held.holder
+        seen.append(held.holder)
+        held.release()
+    with another_process(tmp_path):
+        seen.append(lease.holder(str(tmp_path)))
+    assert len(set(seen)) == 3
+
+
+def test_to_look_takes_nothing_away_and_keeps_nobody_out(tmp_path):
+    held = lease.acquire(str(tmp_path))
+    lease.holder(str(tmp_path))
+    refusal(tmp_path)
+    held.release()
+    file = open(tmp_path / "LEASE", "rb")  # noqa: SIM115 -- the timer closes it
+    fcntl.flock(file, fcntl.LOCK_SH)  # as `holder` does for an instant, here a long one
+    timer = threading.Timer(0.1, file.close)
+    timer.start()
+    lease.acquire(str(tmp_path)).release()
+    timer.join()
+
+
+@pytest.mark.parametrize("content", [b"", b"not JSON", b"\xff\x00"])
+def test_a_holder_without_a_name_is_somebody(content, tmp_path):
+    (tmp_path / "LEASE").write_bytes(content)
+    with open(tmp_path / "LEASE", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert lease.holder(str(tmp_path)) is not None
+    assert lease.holder(str(tmp_path)) is None
+
+
+def test_a_holder_that_cannot_be_looked_for_is_one_line(tmp_path):
+    (tmp_path / "LEASE").mkdir()
+    with pytest.raises(RunError) as error:
+        lease.holder(str(tmp_path))
+    assert str(error.value) == f"{tmp_path}/LEASE: is a directory"
+
+
+def test_a_lease_that_is_free_is_not_waited_for(tmp_path):
+    lease.awaited(str(tmp_path), whose="another run", between=pytest.fail).release()
+
+
+def test_who_waits_says_so_once_and_gets_it_when_it_is_given_back(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(lease, "AGAIN_S", 0.0)
+    held = lease.acquire(str(tmp_path))
+    asked = []
+
+    def between():
+        asked.append(len(asked))
+        if len(asked) == 3:
+            held.release()
+
+    with caplog.at_level(logging.INFO):
+        awaited = lease.awaited(str(tmp_path), whose="another run", between=between)
+    assert lease.holder(str(tmp_path)) == awaited.holder
+    assert len(asked) == 3
+    assert caplog.messages == [f"waiting for another run to let go of {tmp_path}/LEASE"]
+    awaited.release()
+
+
+def test_who_waits_can_be_called_away(tmp_path):
+    held = lease.acquire(str(tmp_path))
+
+    def between():
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        lease.awaited(str(tmp_path), whose="another run", between=between)
+    held.release()
+
+
+def test_who_waits_is_refused_after_the_time_it_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "AGAIN_S", 0.0)
+    held = lease.acquire(str(tmp_path))
+    asked = []
+    with pytest.raises(ConflictError) as error:
+        lease.awaited(str(tmp_path), whose="another run", between=lambda: asked.append(True), most_s=0.7)
+    assert_names(str(error.value), tmp_path, f"{socket.gethostname()}, process {os.getpid()}")
+    assert asked
+    held.release()

@@ -342,3 +342,84 @@ def test_a_bucket_that_is_not_there_is_one_line(gcs):
     with pytest.raises(RunError) as error:
         lease.acquire("gs://nowhere/job")
     assert str(error.value) == "gs://nowhere/job/LEASE: no such object, or no such bucket (404)"
+
+
+def test_nobody_has_what_was_never_taken_or_was_given_back(job):
+    assert lease.holder(job) is None
+    assert not paths.exists(f"{job}/LEASE")  # to look leaves nothing
+    lease.acquire(job).release()
+    assert lease.holder(job) is None
+
+
+def test_the_holder_stays_the_same_however_often_it_renews_and_is_another_for_each_run(job, monkeypatch):
+    monkeypatch.setattr(lease, "RENEWED_EVERY_S", 0.01)
+    seen = []
+    for _ in range(2):
+        held = lease.acquire(job)
+        version = paths.stat(f"{job}/LEASE").version
+        assert lease.holder(job) == held.holder
+        wait_for(lambda version=version: paths.stat(f"{job}/LEASE").version != version)
+        assert lease.holder(job) == held.holder
+        seen.append(held.holder)
+        held.release()
+    assert seen[0] != seen[1]
+
+
+def test_a_killed_process_of_this_machine_holds_nothing_and_one_elsewhere_until_its_time_is_over(job, monkeypatch):
+    with another_process(job) as holder:
+        assert f"process {holder.pid}" in lease.holder(job)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert lease.holder(job) is None
+    put(job, process=ELSEWHERE[0])
+    assert "elsewhere, process 7" in lease.holder(job)
+    monkeypatch.setattr(lease, "LASTS_S", OVER_S)
+    assert lease.holder(job) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"not JSON", b"\xff\x00"])
+def test_a_holder_without_a_name_is_somebody(job, content):
+    paths.write_bytes(f"{job}/LEASE", content)
+    assert lease.holder(job) is not None
+
+
+def test_a_server_that_is_away_is_not_taken_for_nobody(job, gcs_port, monkeypatch):
+    impatient(monkeypatch, within_s=0.02)
+    with FaultProxy(gcs_port, choose=lambda request: "503") as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+        with pytest.raises(RunError, match=rf"^{job}/LEASE: "):
+            lease.holder(job)
+
+
+def test_who_waits_gets_it_when_it_is_given_back(job, monkeypatch):
+    monkeypatch.setattr(lease, "AGAIN_S", 0.0)
+    held = lease.acquire(job)
+    asked = []
+
+    def between():
+        asked.append(len(asked))
+        if len(asked) == 3:
+            held.release()
+
+    awaited = lease.awaited(job, whose="another run", between=between)
+    assert len(asked) == 3
+    assert lease.holder(job) == awaited.holder != held.holder
+    awaited.release()
+
+
+def test_who_waits_gets_it_when_nobody_renews_it(job, monkeypatch):
+    monkeypatch.setattr(lease, "AGAIN_S", 0.05)
+    monkeypatch.setattr(lease, "LASTS_S", 1.0)
+    put(job, process=ELSEWHERE[0])
+    asked = []
+    lease.awaited(job, whose="another run", between=lambda: asked.append(True)).release()
+    assert asked
+
+
+def test_who_waits_is_refused_after_the_time_it_has(job, monkeypatch):
+    monkeypatch.setattr(lease, "AGAIN_S", 0.0)
+    put(job)
+    asked = []
+    with pytest.raises(ConflictError, match=rf"^{job}: elsewhere, process 7 holds the lease"):
+        lease.awaited(job, whose="another run", between=lambda: asked.append(True), most_s=0.1)
+    assert asked
