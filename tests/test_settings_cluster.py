@@ -55,8 +55,8 @@ def test_a_description_without_a_cluster_is_of_one_process(config):
     assert cluster.size == 0
     assert cluster.is_chief
     assert clusters.facts(cluster) == {}
-    assert clusters.schedule_of(cluster, None) == "train_and_evaluate"
-    clusters.check_alone(cluster)
+    assert clusters.schedule_of(cluster, None, "auto") == "train_and_evaluate"
+    assert clusters.distribution_of(cluster, "auto") == "auto"
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_a_cluster_of_one_task_trains_alone_and_is_recorded(config, task):
     assert cluster.is_chief
     assert clusters.facts(cluster)["task"] == task
     assert list(clusters.facts(cluster)["cluster"].values()) == [("vm:2222",)]
-    assert clusters.schedule_of(cluster, None) == "train_and_evaluate"
-    clusters.check_alone(cluster)
+    assert clusters.schedule_of(cluster, None, "auto") == "train_and_evaluate"
+    assert clusters.distribution_of(cluster, "auto") == "auto"
 
 
 @pytest.mark.parametrize(
@@ -125,20 +125,89 @@ def test_of_two_descriptions_tf_config_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("kind", "index", "schedule", "is_chief"),
+    ("kind", "index", "is_chief", "with_servers", "mirrored"),
     [
-        ("master", 0, "train_and_evaluate", True),
-        ("worker", 0, "train", False),
-        ("worker", 3, "train", False),
-        ("ps", 2, "run_std_server", False),
-        ("evaluator", 0, "continuous_eval", False),
+        ("master", 0, True, "train_and_evaluate", "train_and_evaluate"),
+        ("worker", 0, False, "run_std_server", "train"),
+        ("worker", 3, False, "run_std_server", "train"),
+        ("ps", 2, False, "run_std_server", "run_std_server"),
+        ("evaluator", 0, False, "continuous_eval", "continuous_eval"),
     ],
 )
-def test_the_role_says_what_a_task_of_standard_1_does(kind, index, schedule, is_chief):
+def test_the_role_says_what_a_task_of_standard_1_does(kind, index, is_chief, with_servers, mirrored):
     cluster = read(of(kind, index, STANDARD_1))
-    assert clusters.schedule_of(cluster, None) == schedule
     assert cluster.is_chief == is_chief
-    assert clusters.schedule_of(cluster, "train") == "train"
+    assert clusters.schedule_of(cluster, None, "parameter_server") == with_servers
+    assert clusters.schedule_of(cluster, None, "multi_worker_mirrored") == mirrored
+
+
+@pytest.mark.parametrize(
+    ("given", "chief", "worker", "ps", "evaluator"),
+    [
+        ("train", "train", "train", "run_std_server", "continuous_eval"),
+        ("train_and_evaluate", "train_and_evaluate", "train", "run_std_server", "continuous_eval"),
+        ("test", "test", "train", "run_std_server", "continuous_eval"),
+        ("evaluate", "evaluate", None, None, "continuous_eval"),
+        ("continuous_eval", "continuous_eval", None, None, "continuous_eval"),
+    ],
+)
+def test_a_schedule_that_all_tasks_are_given_is_the_chief_s(given, chief, worker, ps, evaluator):
+    cluster = {"chief": ["a:1"], "worker": ["b:1"], "ps": ["c:1"]}
+    found = [
+        clusters.schedule_of(read(of(role, 0, cluster)), given, "multi_worker_mirrored")
+        for role in ("chief", "worker", "ps", "evaluator")
+    ]
+    assert found == [chief, worker, ps, evaluator]
+
+
+def test_a_chief_is_not_told_to_serve():
+    with pytest.raises(UsageError, match=r"^--schedule: run_std_server: is not for the chief"):
+        clusters.schedule_of(read(of("chief")), "run_std_server", "parameter_server")
+
+
+WORKERS = {"chief": ["a:1"], "worker": ["b:1"]}
+SERVERS = {**WORKERS, "ps": ["c:1"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "given", "expected"),
+    [
+        ({}, "auto", "auto"),
+        ({}, "default", "default"),
+        ({}, "mirrored", "mirrored"),
+        ({}, "multi_worker_mirrored", "one process; expected auto, default, mirrored"),
+        (ONE, "parameter_server", "one process; expected auto, default, mirrored"),
+        (of("chief", 0, WORKERS), "auto", "multi_worker_mirrored"),
+        (of("chief", 0, WORKERS), "multi_worker_mirrored", "multi_worker_mirrored"),
+        (of("chief", 0, WORKERS), "parameter_server", "1 chief, 1 worker; expected multi_worker_mirrored"),
+        (of("chief", 0, WORKERS), "default", "1 chief, 1 worker; expected multi_worker_mirrored"),
+        (of("ps", 0, SERVERS), "auto", "parameter_server"),
+        (of("ps", 0, SERVERS), "multi_worker_mirrored", "multi_worker_mirrored"),
+        (of("ps", 0, SERVERS), "mirrored", "1 ps; expected parameter_server, multi_worker_mirrored"),
+    ],
+)
+def test_the_distribution_is_the_one_given_where_it_fits_the_cluster(config, given, expected):
+    cluster = read(config)
+    if " " not in expected:
+        assert clusters.distribution_of(cluster, given) == expected
+        return
+    with pytest.raises(UsageError, match=f"^--distribution: {given}: does not fit .*{expected}$"):
+        clusters.distribution_of(cluster, given)
+
+
+@pytest.mark.parametrize(
+    ("role", "index", "cluster", "position"),
+    [
+        ("chief", 0, SERVERS, 0),
+        ("worker", 0, SERVERS, 1),
+        ("worker", 1, {"worker": ["a:1", "b:1"]}, 1),
+        ("worker", 0, {"worker": ["a:1", "b:1"]}, 0),
+    ],
+)
+def test_each_task_that_trains_has_a_place(role, index, cluster, position):
+    found = read(of(role, index, cluster))
+    assert found.position == position
+    assert "ps" not in found.trainers
 
 
 def test_without_a_chief_the_first_worker_is_it():
@@ -189,6 +258,7 @@ def test_a_job_s_arguments_are_never_recorded():
         ),
         (of("chief", cluster={"chief": ["a:1", "b:1"]}), "cluster: 2 hosts for chief; expected one"),
         (of("worker", cluster={"worker": ["a:1"], "ps": ["b:1"]}), "cluster: has ps but no chief; expected a chief"),
+        (of("chief", cluster={"chief": ["a:1"], "ps": ["b:1"]}), "cluster: has ps but no worker; expected workers"),
         ({"task": "chief"}, '"chief": task: expected an object with type, index and trial'),
         ({"task": {"type": "pz"}}, "task: type: 'pz' is unknown; expected chief, master, worker, ps or evaluator"),
         ({"task": {"type": ["chief"]}}, "task: type: ['chief'] is unknown"),
@@ -212,28 +282,13 @@ def test_anything_else_is_one_line_that_names_the_variable(variable, config, sai
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
-        (of("chief"), "TF_CONFIG: describes a cluster of 1 chief, 2 worker, 1 ps; expected one task at most"),
-        (
-            {"task": {"type": "evaluator"}},
-            "TF_CONFIG: describes a cluster of more than this evaluator; expected one task",
-        ),
-    ],
-)
-def test_a_process_that_needs_others_is_refused(config, said):
-    with pytest.raises(UsageError, match=said):
-        clusters.check_alone(read(config))
-
-
 @pytest.mark.parametrize("config", [{}, GCLOUD, ONE])
 @pytest.mark.parametrize("given", [None, *get_args(Schedule)])
 def test_one_process_does_any_schedule_that_needs_no_other(config, given):
-    if given in ("continuous_eval", "run_std_server"):
+    if given == "run_std_server":
         with pytest.raises(
             UsageError, match=f"--schedule: {given}: needs a cluster, and TF_CONFIG has none; expected one"
         ):
-            clusters.schedule_of(read(config), given)
+            clusters.schedule_of(read(config), given, "auto")
     else:
-        assert clusters.schedule_of(read(config), given) == (given or "train_and_evaluate")
+        assert clusters.schedule_of(read(config), given, "auto") == (given or "train_and_evaluate")

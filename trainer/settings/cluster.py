@@ -1,7 +1,8 @@
 """Which processes train together, and which of them this one is, as TF_CONFIG or CLUSTER_SPEC says.
 
     cluster = from_environment(os.environ)
-    schedule = schedule_of(cluster, run.schedule)
+    distribution = distribution_of(cluster, run.distribution)
+    schedule = schedule_of(cluster, run.schedule, distribution)
 
 Both dialects of TF_CONFIG are read (`master`, as Cloud ML Engine wrote it up to TensorFlow 1.15, is `chief` here), and
 Vertex AI's CLUSTER_SPEC with its numbered pools. An evaluator may be listed in the cluster or not: it trains with
@@ -17,20 +18,14 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from trainer.errors import UsageError
-from trainer.settings.run import Schedule
+from trainer.settings.run import Distribution, Schedule
 
 
 VARIABLES = ("TF_CONFIG", "CLUSTER_SPEC")
 ROLES = ("chief", "worker", "ps", "evaluator")
 OTHER_NAMES = {"master": "chief", **{f"workerpool{i}": role for i, role in enumerate(ROLES)}}
 EXPECTED = "expected chief, master, worker, ps or evaluator"
-NEEDS_CLUSTER = ("continuous_eval", "run_std_server")
-BY_ROLE: Mapping[str, Schedule] = {
-    "chief": "train_and_evaluate",
-    "worker": "train",
-    "ps": "run_std_server",
-    "evaluator": "continuous_eval",
-}
+NEEDS_CLUSTER = ("run_std_server",)
 
 
 @dataclass(frozen=True)
@@ -48,11 +43,28 @@ class Cluster:
         return sum(map(len, self.addresses.values()))
 
     @property
+    def trainers(self) -> dict[str, tuple[str, ...]]:
+        """The tasks that compute train steps where there are no parameter servers: the chief first, then workers."""
+        return {role: hosts for role, hosts in self.addresses.items() if role != "ps"}
+
+    @property
+    def position(self) -> int:
+        """The place of this task among the `trainers`."""
+        return self.index + (1 if self.role == "worker" and "chief" in self.addresses else 0)
+
+    def described(self) -> str:
+        """The tasks in words: `a cluster of 1 chief, 2 worker`."""
+        return "a cluster of " + ", ".join(f"{len(hosts)} {role}" for role, hosts in self.addresses.items())
+
+    @property
     def is_chief(self) -> bool:
         """Whether this process saves and exports: the chief, or the first worker where there is none, or one alone."""
         if self.role == "evaluator":
             return False
         return self.size < 2 or (self.role == ("chief" if "chief" in self.addresses else "worker") and self.index == 0)
+
+
+ALONE = Cluster({})
 
 
 def from_environment(environ: Mapping[str, str]) -> Cluster:
@@ -62,26 +74,45 @@ def from_environment(environ: Mapping[str, str]) -> Cluster:
     """
     described = [_described(name, environ[name]) for name in VARIABLES if environ.get(name, "").strip()]
     of_many = [cluster for cluster in described if cluster.size or cluster.role == "evaluator"]
-    return next(iter([*of_many, *described]), Cluster({}))
+    return next(iter([*of_many, *described]), ALONE)
 
 
-def schedule_of(cluster: Cluster, given: Schedule | None) -> Schedule:
-    """What this process does: what `--schedule` says, else what its role does."""
-    alone = cluster.size < 2 and cluster.role != "evaluator"
-    if given in NEEDS_CLUSTER and alone:
-        others = ", ".join(word for word in get_args(Schedule) if word not in NEEDS_CLUSTER)
-        raise UsageError(f"--schedule: {given}: needs a cluster, and TF_CONFIG has none; expected one of {others}")
-    return given or BY_ROLE["chief" if alone or cluster.role is None else cluster.role]
+def schedule_of(cluster: Cluster, given: Schedule | None, distribution: Distribution) -> Schedule | None:
+    """What this process does; None where that is nothing.
+
+    The platforms give all tasks the same flags, so `--schedule` says what the chief does, or a process alone. The
+    others do what their role is: workers train with the chief, or serve it and its parameter servers.
+    """
+    if cluster.role == "evaluator":
+        return "continuous_eval"
+    if cluster.size < 2:
+        if given in NEEDS_CLUSTER:
+            others = ", ".join(word for word in get_args(Schedule) if word not in NEEDS_CLUSTER)
+            raise UsageError(f"--schedule: {given}: needs a cluster, and TF_CONFIG has none; expected one of {others}")
+        return given or "train_and_evaluate"
+    if cluster.is_chief:
+        if given in NEEDS_CLUSTER:
+            raise UsageError(f"--schedule: {given}: is not for the chief; leave the flag out, the role says it")
+        return given or "train_and_evaluate"
+    if given in ("evaluate", "continuous_eval"):
+        return None  # the chief does that alone
+    return "train" if cluster.role == "worker" and distribution == "multi_worker_mirrored" else "run_std_server"
 
 
-def check_alone(cluster: Cluster) -> None:
-    """Raise `UsageError` for a process that has to work with others, which this version does not."""
-    if cluster.size > 1 or cluster.role == "evaluator":
-        tasks = ", ".join(f"{len(hosts)} {role}" for role, hosts in cluster.addresses.items())
-        raise UsageError(
-            f"TF_CONFIG: describes a cluster of {tasks or 'more than this evaluator'}; expected one task at most, "
-            "since this version trains in one process"
-        )
+def distribution_of(cluster: Cluster, given: Distribution) -> Distribution:
+    """How the steps are spread: what `--distribution` says, else what fits; `auto` where the devices are to say it.
+
+    Raises `UsageError`, naming the flag, for what the cluster cannot do.
+    """
+    fitting: tuple[Distribution, ...] = ("multi_worker_mirrored",)
+    if cluster.size < 2:
+        fitting = ("auto", "default", "mirrored")
+    elif "ps" in cluster.addresses:
+        fitting = ("parameter_server", "multi_worker_mirrored")
+    if given != "auto" and given not in fitting:
+        tasks = cluster.described() if cluster.size > 1 else "one process"
+        raise UsageError(f"--distribution: {given}: does not fit {tasks}; expected {', '.join(fitting)}")
+    return fitting[0] if given == "auto" else given
 
 
 def facts(cluster: Cluster) -> dict[str, Any]:
@@ -124,6 +155,8 @@ def _check(cluster: Cluster) -> None:
         raise UsageError(f"cluster: {len(hosts['chief'])} hosts for chief; expected one")
     if "ps" in hosts and "chief" not in hosts and cluster.size > 1:
         raise UsageError("cluster: has ps but no chief; expected a chief or master, which gives them work")
+    if "ps" in hosts and "worker" not in hosts and cluster.size > 1:
+        raise UsageError("cluster: has ps but no worker; expected workers, which compute what the ps keep")
     if role == "evaluator":
         if index:
             raise UsageError(f"task: evaluator {index}: expected evaluator 0, the only one")

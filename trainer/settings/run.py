@@ -17,6 +17,7 @@ from trainer.settings.flags import flag
 
 Strategy = Literal["latest", "best", "final", "servo"]
 Schedule = Literal["train_and_evaluate", "train", "evaluate", "continuous_eval", "run_std_server", "test"]
+Distribution = Literal["auto", "default", "mirrored", "multi_worker_mirrored", "parameter_server"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Run:
     on_bad_row: Literal["error", "skip"] = flag("error", "what to do with a row that cannot be read")
     schedule: Schedule | None = flag(
         None, "what this process does (train_and_evaluate unless TF_CONFIG says otherwise)"
+    )
+    distribution: Distribution = flag(
+        "auto", "tf.distribute's strategy; auto: by the cluster of TF_CONFIG, mirrored where there are several GPUs"
     )
 
 
