@@ -111,7 +111,7 @@ def test_batches_are_arrays_by_step_as_the_model_takes_them(numbered):
     assert batches.steps == 3
     assert (features["row"].shape, features["row"].dtype) == ((3, 4, 1), np.int32)
     assert (label.shape, label.dtype) == ((3, 4, 1), np.float32)
-    assert [array.shape for array in (batches.first(2).data[0]["row"], batches.first(2).data[1])] == [(2, 4, 1)] * 2
+    assert [array.shape for array in (batches.part(0, 2).data[0]["row"], batches.part(0, 2).data[1])] == [(2, 4, 1)] * 2
 
 
 def test_zeros_have_the_shape_of_a_worker_s_batch(numbered):
@@ -184,7 +184,7 @@ def test_a_position_is_the_same_for_every_number_of_workers(numbered):
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(numbered):
-    with pytest.raises(UsageError, match="batch size 100: expected a multiple of the 3 workers"):
+    with pytest.raises(UsageError, match="--train-batch-size: 100: expected a multiple of the 3 workers"):
         trained(numbered(40), batch_size=100, shard=Shard(0, 3))
 
 
@@ -346,10 +346,10 @@ def test_images_stay_bytes_until_they_are_a_batch(tmp_path):
     assert batches.data[0]["image"].dtype == np.float32
 
 
-def test_the_first_batches_of_some_keep_the_nesting():
-    made = Batches(3, ({"a": np.arange(3)}, [np.arange(3), np.arange(3)]))
+def test_a_part_of_some_batches_keeps_the_nesting():
+    made = Batches(4, ({"a": np.arange(4)}, [np.arange(4), np.arange(4)]))
 
-    first = made.first(2)
+    part = made.part(1, 3)
 
-    assert first.steps == 2
-    assert [first.data[0]["a"].tolist(), [values.tolist() for values in first.data[1]]] == [[0, 1], [[0, 1], [0, 1]]]
+    assert part.steps == 2
+    assert [part.data[0]["a"].tolist(), [values.tolist() for values in part.data[1]]] == [[1, 2], [[1, 2], [1, 2]]]

@@ -37,6 +37,16 @@ class Shard:
     index: int = 0
     count: int = 1
 
+    def share(self, size: int) -> slice:
+        """The rows of a batch of `size` that are this worker's."""
+        return slice(self.index * size // self.count, (self.index + 1) * size // self.count)
+
+
+def check_shares(batch_size: int, shard: Shard) -> None:
+    """Raise `UsageError` for a batch that cannot be cut into equal shares, whose gradients would not weigh the same."""
+    if batch_size % shard.count:
+        raise UsageError(f"--train-batch-size: {batch_size}: expected a multiple of the {shard.count} workers")
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -48,9 +58,9 @@ class Batches:
     steps: int
     data: Any
 
-    def first(self, steps: int) -> "Batches":
-        """The first `steps` of them."""
-        return Batches(steps, _map(lambda values: values[:steps], self.data))
+    def part(self, start: int, stop: int) -> "Batches":
+        """Those from `start` to before `stop`."""
+        return Batches(stop - start, _map(lambda values: values[start:stop], self.data))
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,7 @@ class TrainBatches:
         memory_bytes: int = MEMORY_BYTES,
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
-        if batch_size % shard.count:
-            raise UsageError(f"batch size {batch_size}: expected a multiple of the {shard.count} workers")
+        check_shares(batch_size, shard)
         self.spec = source.spec
         self.batch_size = batch_size
         self.shard = shard
@@ -271,7 +280,7 @@ class EvalBatches:
 def _batches(spec: InputSpec, columns: Columns, steps: int, shard: Shard = Shard()) -> Batches:
     """Rows as `steps` batches, and of each the share of a shard."""
     size = count_rows(columns) // steps
-    share = slice(shard.index * size // shard.count, (shard.index + 1) * size // shard.count)
+    share = shard.share(size)
     stepped = {name: values.reshape(steps, size, *values.shape[1:])[:, share] for name, values in columns.items()}
     return Batches(steps, split(spec, stepped))
 

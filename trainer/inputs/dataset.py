@@ -1,5 +1,8 @@
 """Any `tf.data.Dataset` of batches as an input: `(features, label)` or `(features, label, sample_weight)`.
 
+The batches are the global ones: where several workers train, each iterates over the whole dataset and takes its share
+of every batch, so a dataset has to be the same for all of them, its order too.
+
 The position is the dataset iterator's own checkpoint, so it is exact through shuffle, interleave and prefetch, as long
 as a `prefetch` does not come before a `repeat`. Batches of one shape go to a call together; one of another shape, such
 as a short last batch, goes by itself.
@@ -12,15 +15,15 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import RunError
-from trainer.inputs.batches import Batches
+from trainer.inputs.batches import Batches, Shard, check_shares
 
 
 PREFIX = "iterator"
 
 
-def train_batches(given: Any) -> Any:
+def train_batches(given: Any, shard: Shard = Shard()) -> Any:
     """What an Experiment's `train_input_fn` returned, as the loop takes it."""
-    return DatasetTrainBatches(given) if isinstance(given, tf.data.Dataset) else given
+    return DatasetTrainBatches(given, shard) if isinstance(given, tf.data.Dataset) else given
 
 
 def eval_batches(given: Any) -> Any:
@@ -31,10 +34,12 @@ def eval_batches(given: Any) -> Any:
 class DatasetTrainBatches:
     """Endless batches of a dataset, begun again at its end. Those shorter than the first are left out."""
 
-    def __init__(self, dataset: tf.data.Dataset) -> None:
+    def __init__(self, dataset: tf.data.Dataset, shard: Shard = Shard()) -> None:
         self.dataset = dataset
+        self._shard = shard
         # First, since to look at a batch moves the seed of the dataset on, which a restored position has to undo.
         self._like = _zeros(dataset)
+        check_shares(len(tf.nest.flatten(self._like)[0]), shard)
         self._iterator = iter(dataset)
 
     def save(self, folder: str) -> dict[str, Any]:
@@ -48,12 +53,15 @@ class DatasetTrainBatches:
         tf.train.Checkpoint(iterator=self._iterator).read(f"{folder}/{PREFIX}").assert_consumed()
 
     def zeros(self) -> Any:
-        """One batch of zeros: what shapes and dtypes the model gets."""
-        return self._like
+        """One batch of zeros, this shard's share: what shapes and dtypes the model gets."""
+        return self._share(self._like)
 
     def take(self, steps: int) -> list[Batches]:
-        """The next `steps` batches."""
-        return _grouped([self._full_batch() for _ in range(steps)])
+        """The next `steps` batches, of each this shard's share."""
+        return _grouped([self._share(self._full_batch()) for _ in range(steps)])
+
+    def _share(self, batch: Any) -> Any:
+        return tf.nest.map_structure(lambda values: values[self._shard.share(len(values))], batch)
 
     def _full_batch(self) -> Any:
         """The next batch of the first one's shape, which is what a step is compiled for."""
