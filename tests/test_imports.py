@@ -15,18 +15,20 @@ LAYERS = (
     ("experiments", "training", "samples"),
     ("modeling", "exporting"),
     ("experiment",),
-    ("inputs", "serving", "cloud"),
+    ("inputs", "serving", "cloud", "processes"),
     ("storage", "settings"),
     ("errors", "strictjson"),
 )
 """The parts of the package from the top; the modules of one part belong to its layer."""
 
 LIGHT = (
-    *(f"trainer.{name}" for name in ("task", "predict", "data")),
+    *(f"trainer.{name}" for name in ("task", "predict", "data", "launch")),
     *(f"trainer.settings.{name}" for name in ("run", "flags", "command", "cluster", "experiments", "job", "logs")),
     *(f"trainer.storage.{name}" for name in ("paths", "local", "gcs", "client", "ranges", "entry", "commit")),
     *(f"trainer.storage.{name}" for name in ("uploads", "lease")),
     "trainer.training.journal",
+    "trainer.training.ending",
+    "trainer.processes",
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),
     *(f"trainer.inputs.{name}" for name in ("spec", "source", "batches", "serving")),
     "trainer.experiment",
