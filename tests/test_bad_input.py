@@ -142,13 +142,10 @@ def test_a_bad_flag_is_named(words, said, run, job_dir):
     [
         ("{", "expected JSON"),
         ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}}', "task: type: not given, in a cluster of 2"),
-        (
-            '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief"}}',
-            "a cluster of 1 chief, 1 worker",
-        ),
+        ('{"cluster": {"chief": ["a:1"], "ps": ["b:1"]}, "task": {"type": "chief"}}', "cluster: has ps but no worker"),
     ],
 )
-def test_a_tf_config_that_this_version_does_not_run_is_named(config, said, run, job_dir, births):
+def test_a_tf_config_that_describes_no_cluster_is_named(config, said, run, job_dir, births):
     with_config = functools.partial(run, environ={"TF_CONFIG": config})
     words = ["--experiment", "babyweight", "--data-dir", births, *MORE]
     assert_refused(with_config, job_dir, words, 2, ["TF_CONFIG: ", said])
@@ -263,7 +260,7 @@ def small_disk(tmp_path):
 @pytest.mark.parametrize(
     ("free_kb", "said"),
     [
-        (0, ": cannot be written: no space left on device"),
+        (0, "/run.json: no space left on device"),
         (60, "/checkpoints/90: cannot be written: no space left on device"),
         (220, ""),  # in the export
     ],

@@ -22,7 +22,7 @@ from trainer.serving import model as serving
 from trainer.serving.locate import locate
 from trainer.settings.run import Run
 from trainer.training import loop, state
-from trainer.training.steps import Steps
+from trainer.training.steps import TrainSteps
 
 
 BABYWEIGHT = "trainer.experiments.babyweight"
@@ -113,7 +113,7 @@ def built(case, folder):
 @pytest.fixture(scope="module")
 def model(built):
     """The live model, with every variable moved a little so that none is at its initial zero."""
-    model = state.build_model(built.experiment.model_fn, seed=built.run.seed)
+    model = state.build_model(built.experiment.model_fn, built.run)
     random = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign(variable.numpy() + random.normal(0, 0.02, variable.shape))
@@ -260,13 +260,13 @@ def test_an_instance_is_sent_with_bare_scalars(case, built, export):
 
 def test_a_step_on_eight_examples_lowers_their_loss(built):
     inputs = TrainBatches(open_source(built.run.train_files, built.module.SPEC), batch_size=8, seed=1)
-    model = state.build_model(built.experiment.model_fn, seed=1)
+    model = state.build_model(built.experiment.model_fn, dataclasses.replace(built.run, seed=1))
     model.jit_compile = False  # XLA takes seconds to compile what a few steps do at once
     state.build_variables(model, inputs.zeros())
     (batches,) = inputs.take(1)
     batch = tf.nest.map_structure(lambda values: values[0], batches.data)
     before = model.test_on_batch(*batch)[0]
-    steps = Steps(model, inputs.zeros())
+    steps = TrainSteps(model, inputs.zeros())
     first_is_too_long = isinstance(model.optimizer, TwoOptimizers)  # the rates of 2017 are for batches of 512
     for _ in range(10 if first_is_too_long else 1):
         assert steps.train(batches) == -1

@@ -58,7 +58,7 @@ def test_output_dir_is_stronger_than_job_dir(done):
 
 def test_the_job_dir_holds_what_is_documented_and_nothing_half_written(done):
     names = {name.split(".tfevents.")[0] for name in os.listdir(done.folder / "my_job")}
-    assert names == {"checkpoints", "export", "eval", "events.out", "LEASE", "metrics.jsonl", "run.json"}
+    assert names == {"checkpoints", "export", "eval", "events.out", "ENDED", "LEASE", "metrics.jsonl", "run.json"}
     assert not list(done.folder.rglob(".tmp-*"))
 
 
@@ -103,9 +103,14 @@ def test_files_may_be_given_again_or_separated_by_spaces(train, births, tmp_path
         ("--experiment mnist", {"AIP_MODEL_DIR": "s3://b/x/model/"}, "s3://b/x: is neither a local path nor gs://"),
         ("--experiment mnist --job-dir x --train-files a", {}, "--eval-files: not given; expected both"),
         (
-            "--experiment mnist --job-dir x --schedule continuous_eval",
+            "--experiment mnist --job-dir x --schedule run_std_server",
             {},
-            "--schedule: continuous_eval: needs a cluster",
+            "--schedule: run_std_server: needs a cluster",
+        ),
+        (
+            "--experiment mnist --job-dir x --distribution parameter_server",
+            {},
+            "--distribution: parameter_server: does not fit one process; expected auto, default, mirrored",
         ),
         ("--experiment mnist --job-dir x -- --train_steps 3", {}, "unexpected"),
         ("--experiment mnist --job-dir x", {"TF_CONFIG": "no"}, "TF_CONFIG: 'no': expected JSON"),

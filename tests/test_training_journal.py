@@ -5,7 +5,7 @@ import json
 import pytest
 
 from trainer.storage import commit
-from trainer.training.journal import Journal, read_lines
+from trainer.training.journal import Journal, read_lines, write_facts
 
 
 @pytest.fixture
@@ -13,9 +13,9 @@ def path(tmp_path):
     return tmp_path / "metrics.jsonl"
 
 
-def opened(job_dir, submit=commit.at_once, facts=None):
+def opened(job_dir, submit=commit.at_once):
     journal = Journal(str(job_dir), submit)
-    journal.open(facts or {})
+    journal.open()
     return journal
 
 
@@ -33,7 +33,7 @@ def steps(path):
 def test_lines_are_in_the_order_in_which_they_came(tmp_path, path):
     journal = added(tmp_path, 10, 20)
     assert path.read_text() == '{"step": 10, "loss": 1.0}\n{"step": 20, "loss": 2.0}\n'
-    assert read_lines(str(path)) == journal.lines == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}]
+    assert read_lines(str(path.parent)) == journal.lines == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}]
     assert journal.last() == {"step": 20, "loss": 2.0}
 
 
@@ -49,7 +49,7 @@ def test_the_lines_of_steps_that_are_trained_again_are_forgotten(step, left, tmp
     journal = added(tmp_path, 10, 20, 30)
     journal.forget_after(step)
     assert [line["step"] for line in journal.lines] == steps(path) == left
-    assert journal.last() == (read_lines(str(path)) or [None])[-1]
+    assert journal.last() == (read_lines(str(path.parent)) or [None])[-1]
 
 
 def test_forgetting_nothing_writes_nothing(tmp_path):
@@ -63,20 +63,38 @@ def test_forgetting_nothing_writes_nothing(tmp_path):
 def test_a_damaged_line_ends_the_reading_and_is_gone_with_the_next_line(damaged, tmp_path, path):
     added(tmp_path, 10)
     path.write_text(f'{path.read_text()}{damaged}\n{{"step": 30}}\n')
-    assert read_lines(str(path)) == [{"step": 10, "loss": 1.0}]
+    assert read_lines(str(path.parent)) == [{"step": 10, "loss": 1.0}]
     added(tmp_path, 40)
     assert steps(path) == [10, 40]
 
 
 def test_a_job_dir_without_lines_has_none(tmp_path, path):
-    assert read_lines(str(path)) == []
+    assert read_lines(str(path.parent)) == []
     assert opened(tmp_path).last() is None
 
 
 def test_run_json_is_the_facts_of_the_newest_process(tmp_path):
-    opened(tmp_path, facts={"seed": 1, "experiment": "first"})
-    opened(tmp_path, facts={"seed": 2})
+    write_facts(str(tmp_path), {"seed": 1, "experiment": "first"})
+    write_facts(str(tmp_path), {"seed": 2})
     assert json.loads((tmp_path / "run.json").read_text()) == {"seed": 2}
+
+
+def test_lines_take_over_what_another_journal_knows_of_the_same_steps(tmp_path, path):
+    journal = added(tmp_path, 10, 20, 30)
+    journal.fill([{"step": 20, "loss": 9.0, "rmse": 3.0}, {"step": 25, "rmse": 4.0}])
+    assert opened(tmp_path).lines == journal.lines
+    assert journal.lines == [
+        {"step": 10, "loss": 1.0},
+        {"step": 20, "loss": 2.0, "rmse": 3.0},
+        {"step": 30, "loss": 3.0},
+    ]
+
+
+def test_nothing_to_take_over_writes_nothing(tmp_path):
+    added(tmp_path, 10)
+    jobs = []
+    opened(tmp_path, jobs.append).fill([{"step": 11, "rmse": 1.0}])
+    assert jobs == []
 
 
 def test_a_number_that_is_none_is_strict_json(tmp_path, path):

@@ -3,79 +3,22 @@
 import dataclasses
 import json
 import math
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import linear_experiment
+from tests.linear_experiment import events, linear, lines, make, steps_saved
 from trainer.errors import ConflictError, RunError, UsageError
-from trainer.experiment import Experiment, export_strategies
-from trainer.inputs.batches import EvalBatches, TrainBatches
-from trainer.inputs.source import open_source
-from trainer.inputs.spec import InputSpec, number
-from trainer.inputs.tensors import serving_input
-from trainer.settings.run import Run
 from trainer.storage import commit, lease
-from trainer.training.loop import Interrupted, Trainer
-
-
-SPEC = InputSpec(features=(number("x"),), label=number("y"))
-ROWS = 64
+from trainer.training.outcome import Interrupted
 
 
 @pytest.fixture(scope="module")
 def csv(tmp_path_factory):
-    path = tmp_path_factory.mktemp("csv") / "rows.csv"
-    x = np.random.default_rng(5).normal(size=ROWS)
-    path.write_text("".join(f"{value:.6f},{2 * value + 1:.6f}\n" for value in x))
-    return str(path)
-
-
-def linear(learning_rate=0.05, *, units=1, optimizer=None, cls=keras.Model):
-    inputs = {"x": keras.Input((1,), name="x")}
-    hidden = keras.layers.Dense(units, name="hidden")(inputs["x"]) if units > 1 else inputs["x"]
-    model = cls(inputs, keras.layers.Dense(1, name="out")(hidden))
-    model.compile(optimizer or keras.optimizers.SGD(learning_rate), loss="mse", metrics=["mae"], jit_compile=False)
-    return model
-
-
-def make(job_dir, csv, *, model_fn=linear, callbacks=tuple, metric="loss", interrupted=lambda: None, **settings):
-    defaults = {"train_steps": 40, "eval_every": 10, "train_batch_size": 8, "eval_batch_size": 24}
-    run = Run(job_dir=str(job_dir), export_strategy=("final",), **{**defaults, **settings})
-    source = open_source((csv,), SPEC)
-    experiment = Experiment(
-        model_fn=model_fn,
-        train_input_fn=lambda shard: TrainBatches(source, batch_size=run.train_batch_size, seed=run.seed),
-        eval_input_fn=lambda shard: EvalBatches(source, batch_size=run.eval_batch_size),
-        serving_input_fn=lambda: serving_input(SPEC),
-        predictions_fn=lambda outputs: {"y": outputs[:, 0]},
-        train_steps=run.train_steps,
-        metric=metric,
-        export_strategies=export_strategies(run),
-        callbacks=callbacks,
-    )
-    return Trainer(experiment, run, facts={}, interrupted=interrupted)
-
-
-def steps_saved(job_dir):
-    return [int(Path(folder).name) for folder in commit.committed(str(job_dir / "checkpoints"))]
-
-
-def lines(job_dir):
-    return [json.loads(line) for line in (job_dir / "metrics.jsonl").read_text().splitlines()]
-
-
-def events(folder):
-    found = {}
-    for path in sorted(folder.glob("events.out.tfevents.*")):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                if value.tensor.dtype == tf.string.as_datatype_enum:
-                    continue  # the graph, as text
-                found.setdefault(value.tag, []).append((event.step, float(tf.make_ndarray(value.tensor))))
-    return found
+    return linear_experiment.write_rows(tmp_path_factory.mktemp("csv") / "rows.csv")
 
 
 def test_a_run_stops_evaluates_and_exports_and_learns(tmp_path, csv):

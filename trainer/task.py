@@ -12,16 +12,16 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import trainer
 from trainer.errors import RunError, UsageError, refusal
 from trainer.settings import cluster as clusters
 from trainer.settings import command, experiments, flags, job, logs, signals
 from trainer.settings import run as runs
-from trainer.storage import operations, paths
+from trainer.storage import lease, operations, paths
 
 
 PROG = "trainer.task"
@@ -39,27 +39,32 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     arguments = parser(module).parse_args(argv)
     logs.start(arguments.verbosity)
     cluster = clusters.from_environment(environ)
-    clusters.check_alone(cluster)
     run = runs.from_flags(arguments, getattr(module, "RUN", runs.Run()))
-    schedule = clusters.schedule_of(cluster, run.schedule)
+    distribution = clusters.distribution_of(cluster, run.distribution)
+    schedule = clusters.schedule_of(cluster, run.schedule, distribution)
+    if schedule is None:
+        log.info("nothing to do for %s %d: the chief does that alone", cluster.role, cluster.index)
+        return 0
     run = job.with_job_dir(run, arguments, environ, trial=cluster.trial)
-    run = job.with_files(run, arguments, module, sample_data=lambda: sample_data(name))
     config = flags.build(module.Config, arguments)
-    experiment = module.build(config, run)
+    experiment = None
+    if schedule != "run_std_server":  # which sees no data
+        run = job.with_files(run, arguments, module, sample_data=lambda: sample_data(name))
+        experiment = module.build(config, run)
     job.make(run)
 
     interrupted = signals.remembered()
-    with command.quiet_tensorflow():  # it takes seconds: not before everything above has been checked
+    level: Literal["2", "3"] = "3" if cluster.size > 1 else "2"
+    with command.quiet_tensorflow(level=level):  # it takes seconds: not before everything above has been checked
         import keras
         import pyarrow
         import tensorflow as tf
 
-        from trainer.training import loop
+        from trainer.training import schedules
+        from trainer.training.outcome import Interrupted
 
     gc.freeze()  # TensorFlow's objects are here to stay; Arrow on Python 3.10 goes through all others at every reading
     pyarrow.enable_signal_handlers(False)  # it would break off the reading of a file with an error of its own
-    if schedule == "test":
-        run, experiment = dataclasses.replace(run, eval_steps=1), dataclasses.replace(experiment, train_steps=1)
     facts = {
         "experiment": name,
         "flags": {**dataclasses.asdict(run), **dataclasses.asdict(config)},
@@ -74,16 +79,11 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
         },
         "cluster": clusters.facts(cluster),
     }
-    trainer_ = loop.Trainer(experiment, run, facts=facts, interrupted=interrupted)
-    schedules: dict[str, Callable[[], loop.Outcome]] = {
-        "train_and_evaluate": trainer_.train_and_evaluate,
-        "train": trainer_.train,
-        "evaluate": trainer_.evaluate,
-        "test": trainer_.train_and_evaluate,
-    }
     try:
-        outcome = schedules[schedule]()
-    except loop.Interrupted as interruption:
+        outcome = schedules.perform(
+            schedule, experiment, run, facts=facts, interrupted=interrupted, cluster=cluster, distribution=distribution
+        )
+    except Interrupted as interruption:
         log.warning("%s; saved, the same command resumes", interruption)
         return interruption.exit_code
     except tf.errors.OpError as error:  # exports and event files are written by TensorFlow itself
@@ -115,8 +115,16 @@ def sample_data(name: str) -> str:
     folder = paths.join("data", name)
     sample = importlib.import_module(f"trainer.samples.{name}")
     if not sample.is_written(folder):
-        log.info("making sample data in %s", folder)
-        sample.write(folder)
+        paths.make_directory(folder)
+        held = lease.awaited(
+            folder, whose="another process", between=lambda: None
+        )  # the processes of a launch all come here
+        try:
+            if not sample.is_written(folder):
+                log.info("making sample data in %s", folder)
+                sample.write(folder)
+        finally:
+            held.release()
     return folder
 
 

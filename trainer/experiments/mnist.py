@@ -79,7 +79,7 @@ def model(config: Config, *, train_steps: int) -> Any:
     hidden = keras.layers.Dense(1024, activation="relu", dtype=policy, name="dense")(hidden)
     hidden = keras.layers.Dropout(config.dropout, dtype=policy)(hidden)
     hidden = keras.layers.Dense(CLASSES, dtype=policy, name="logits")(hidden)
-    logits = keras.layers.Activation("linear", dtype="float32")(hidden)
+    logits = keras.layers.Activation("linear", dtype=keras.config.floatx())(hidden)
     warm_up = max(1, train_steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         config.learning_rate / 10,

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from trainer.errors import RunError, UsageError
 from trainer.settings import logs
@@ -70,8 +70,7 @@ def run(main: Callable[[list[str]], int], *, prog: str, argv: Sequence[str] | No
     except RunError as error:
         if "--debug" in words:
             traceback.print_exc()
-        line = " ".join(str(error).split())
-        print(f"{prog}: error: {line}", file=sys.stderr, flush=True)
+        _say(prog, str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -80,17 +79,28 @@ def run(main: Callable[[list[str]], int], *, prog: str, argv: Sequence[str] | No
         return 1
 
 
+def leave(prog: str, error: str) -> NoReturn:
+    """End the process at once with one line, from any thread: the others may wait for what never comes."""
+    _say(prog, error)
+    os._exit(1)
+
+
+def _say(prog: str, error: str) -> None:
+    print(f"{prog}: error: {' '.join(error.split())}", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
-def quiet_tensorflow() -> Iterator[None]:
+def quiet_tensorflow(*, level: Literal["2", "3"] = "2") -> Iterator[None]:
     """Import TensorFlow within this, and its greeting stays off stderr, where Cloud Logging takes lines for errors.
 
     C++ writes it before any setting is read, so the file descriptor itself is held back, and what came is shown after
-    all when the import fails. With TF_CPP_MIN_LOG_LEVEL set by the user nothing is held back.
+    all when the import fails. With TF_CPP_MIN_LOG_LEVEL set by the user nothing is held back. Later, level 2 shows all
+    errors of C++, and 3 only those that end the process: in a cluster a peer that is gone is a page of the others.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = level
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:

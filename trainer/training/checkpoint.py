@@ -3,6 +3,8 @@
     checkpoint.save(directory, step, named, lambda folder: {"input": position}, keep=5)
     with checkpoint.restored_newest(directory, named) as found:      # the newest that is whole, or None
         ...
+    newest = checkpoint.newest_step(directory)                       # for who only follows
+    checkpoint.restore_variables(directory, newest, named)
 
 Each folder is committed (`storage.commit`) and `tf.train.load_checkpoint(folder)` reads it.
 """
@@ -17,7 +19,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.errors import UsageError
+from trainer.errors import RunError, UsageError
 from trainer.storage import commit, paths
 from trainer.training import state
 
@@ -70,13 +72,51 @@ def restored_newest(directory: str, named: Mapping[str, tf.Variable]) -> Iterato
             commit.retract(folder)
             continue
         with commit.opened(folder) as files:
-            reader = tf.train.load_checkpoint(files)
-            _check_match(folder, named, reader.get_variable_to_shape_map())
-            state.assign(named, reader.get_tensor)
-            facts = json.loads(paths.read_bytes(paths.join(files, "state.json")))
-            yield Restored(int(paths.name(folder)), files, facts)
+            _restore(folder, files, named)
+            yield Restored(int(paths.name(folder)), files, _facts(files))
             return
     yield None
+
+
+def newest_step(directory: str) -> int | None:
+    """The step of the newest committed checkpoint."""
+    return max((int(paths.name(folder)) for folder in commit.committed(directory)), default=None)
+
+
+def restore_variables(directory: str, step: int, named: Mapping[str, tf.Variable]) -> None:
+    """Give the variables the values of one checkpoint, which another process may remove meanwhile.
+
+    Raises `DamagedError` when it does, and when the checkpoint is not whole.
+    """
+    folder = paths.join(directory, str(step))
+    commit.verify(folder)
+    with commit.opened(folder) as files:
+        try:
+            _restore(folder, files, named)
+        except (tf.errors.OpError, ValueError) as error:  # the latter where its index is not there any more
+            raise commit.DamagedError(f"{folder}: was removed while it was being read") from error
+
+
+def restore_input(directory: str, step: int, train_input: Any) -> None:
+    """Put an input to where it was when the checkpoint of a step was taken."""
+    folder = paths.join(directory, str(step))
+    if not commit.is_committed(folder):
+        raise RunError(
+            f"{folder}: no such checkpoint here, though the chief has it; expected a --job-dir that all tasks share"
+        )
+    with commit.opened(folder) as files:
+        train_input.restore(files, _facts(files)["input"])
+
+
+def _restore(folder: str, files: str, named: Mapping[str, tf.Variable]) -> None:
+    reader = tf.train.load_checkpoint(files)
+    _check_match(folder, named, reader.get_variable_to_shape_map())
+    state.assign(named, reader.get_tensor)
+
+
+def _facts(files: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(paths.read_bytes(paths.join(files, "state.json")))
+    return found
 
 
 def _write_variables(prefix: str, named: Mapping[str, tf.Variable]) -> None:

@@ -1,28 +1,118 @@
-"""One pass over the evaluation input: every example once, the last short batch too."""
+"""The evaluation of a model, every example once, and the exports that are due for its metrics.
 
-from collections.abc import Callable
+Chief and evaluator have the same. Only one of them may be at it at a time: whoever holds the lease of `eval/`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from trainer.errors import RunError
-from trainer.training.steps import Steps
+import keras
+
+from trainer.errors import RunError, UsageError
+from trainer.experiment import Evaluation, Experiment, ExportStrategy
+from trainer.exporting import savedmodel, strategies
+from trainer.inputs import dataset
+from trainer.inputs.batches import Shard
+from trainer.settings.run import Run
+from trainer.storage import paths
+from trainer.training.steps import EvalSteps
 
 
-def run(steps: Steps, batches_of: Any, most_batches: int | None, *, between: Callable[[], None]) -> None:
-    """Add every example of the input, or of its first `most_batches` batches, to the model's metrics.
+log = logging.getLogger("trainer.training")
 
-    `between` is called between two calls of the model, and may raise to end the pass. An input without examples raises
-    `RunError`.
+
+def directory(job_dir: str) -> str:
+    """Where the evaluation's lease, event files and, of an evaluator, journal are."""
+    return paths.join(job_dir, "eval")
+
+
+class Evaluations:
+    """The evaluation input and the exports of one job, for a model in this process.
+
+    `between` is called between two calls of the model, and may raise to end a pass; `submit` is as `Exports` takes it.
     """
-    left = most_batches
-    empty = True
-    for batches in batches_of.passes(steps.room):
-        taken = batches if left is None else batches.first(min(left, batches.steps))
-        steps.test(taken)
-        empty = False
-        if left is not None:
-            left -= taken.steps
-            if left == 0:
-                return
-        between()
-    if empty:
-        raise RunError("the evaluation input has no examples; expected at least one")
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: Run,
+        *,
+        between: Callable[[], None],
+        submit: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.input = dataset.eval_batches(experiment.eval_input_fn(Shard()))
+        self._experiment = experiment
+        self._eval_steps = run.eval_steps
+        self._between = between
+        self._submit = submit
+        self._exports = strategies.Exports(run.job_dir, experiment, submit)
+
+    def open(self, model: keras.Model) -> None:
+        """Take the model, and read what has been exported before."""
+        self.model = model
+        self._steps = EvalSteps(model, self.input.zeros())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what has been exported, by another process too."""
+        self._exports.open()
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the model as it is, over the evaluation input or its first `--eval-steps` batches."""
+        self.model.reset_metrics()
+        self._pass()
+        found = metrics_of(self.model)
+        self.model.reset_metrics()
+        return found
+
+    def export(self, global_step: int, metrics: Mapping[str, float], *, final: bool) -> None:
+        """Export the model by every strategy that is due."""
+        experiment, found = self._experiment, Evaluation(global_step, metrics)
+        if experiment.metric not in metrics:
+            raise UsageError(
+                f"metric {experiment.metric!r} is not among the evaluation's: {', '.join(metrics)}; "
+                "compile the model with it or name another one in the Experiment"
+            )
+
+        def write(folder: str, strategy: ExportStrategy) -> None:
+            serving, predictions_fn = experiment.serving_input_fn(), experiment.predictions_fn
+            savedmodel.write(
+                folder, self.model, serving=serving, predictions_fn=predictions_fn, strategy=strategy, evaluation=found
+            )
+
+        for folder in self._exports.export_due(found, final=final, now=time.time(), write=write):
+            fields = {"global_step": global_step, "export": folder}
+            self._submit(partial(log.info, "exported %s", folder, extra={"fields": fields}))
+
+    def newest_exports(self) -> tuple[str, ...]:
+        """The newest export of each strategy that has one."""
+        return self._exports.newest()
+
+    def _pass(self) -> None:
+        left = self._eval_steps
+        empty = True
+        for batches in self.input.passes(self._steps.room):
+            taken = batches if left is None else batches.part(0, min(left, batches.steps))
+            self._steps.test(taken)
+            empty = False
+            if left is not None:
+                left -= taken.steps
+                if left == 0:
+                    return
+            self._between()
+        if empty:
+            raise RunError("the evaluation input has no examples; expected at least one")
+
+
+def metrics_of(model: keras.Model) -> dict[str, float]:
+    """What the model's metrics say of all they were given since their last reset."""
+    return {name: float(value) for name, value in model.get_metrics_result().items()}
+
+
+def among(line: Mapping[str, Any], model: keras.Model) -> dict[str, float]:
+    """The metrics of a model that a journal's line has; there NaN is null."""
+    found = {name: line[name] for name in model.get_metrics_result() if name in line}
+    return {name: float("nan") if value is None else value for name, value in found.items()}

@@ -23,9 +23,8 @@ class Events:
         self._every_s = every_s
         self._submit = submit
         self._copy = tempfile.TemporaryDirectory(prefix="trainer-") if paths.is_remote(job_dir) else None
-        folder = self._copy.name if self._copy else job_dir
-        self._train = tf.summary.create_file_writer(folder)
-        self._eval = tf.summary.create_file_writer(paths.join(folder, "eval"))
+        self._folder = self._copy.name if self._copy else job_dir
+        self._writers: dict[str, Any] = {}  # made with their first scalar: a chief may have none of evaluation
         self._written: dict[str, int] = {}  # the sizes of files in the bucket, the latest last
         self._last_write_s: float | None = None
 
@@ -35,10 +34,10 @@ class Events:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or name in ("step", "time"):
                 continue
             of_training = name.startswith("train_") or name == "examples_per_second"
-            with (self._train if of_training else self._eval).as_default():
+            with self._writer("" if of_training else "eval").as_default():
                 tf.summary.scalar(name.removeprefix("train_"), value, step=line["step"])
-        self._train.flush()
-        self._eval.flush()
+        for writer in self._writers.values():
+            writer.flush()
         if self._copy and (self._last_write_s is None or now - self._last_write_s >= self._every_s):
             for name in self._changed()[:1]:
                 self._write(name)
@@ -46,12 +45,17 @@ class Events:
 
     def close(self) -> None:
         """End the files, and write what is not in the bucket yet."""
-        self._train.close()
-        self._eval.close()
+        for writer in self._writers.values():
+            writer.close()
         if self._copy:
             for name in self._changed():
                 self._write(name)
             self._copy.cleanup()
+
+    def _writer(self, name: str) -> Any:
+        if name not in self._writers:
+            self._writers[name] = tf.summary.create_file_writer(paths.join(self._folder, *filter(None, [name])))
+        return self._writers[name]
 
     def _changed(self) -> list[str]:
         """The files that have grown since they were written, the one that waits longest first."""

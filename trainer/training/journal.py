@@ -1,7 +1,10 @@
-"""What a run leaves for people and programs to read: `run.json`, and `metrics.jsonl` with a line a stop."""
+"""What a run leaves for people and programs to read: `run.json`, and `metrics.jsonl` with a line a stop.
+
+An evaluator has a journal of its own, in `eval/`, with a line an evaluation; the chief takes over what it holds.
+"""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,19 +13,25 @@ from trainer.errors import MissingError
 from trainer.storage import paths
 
 
-class Journal:
-    """The records of one job dir. Lines of `metrics.jsonl` are in the order of their steps, each step once."""
+NAME = "metrics.jsonl"
 
-    def __init__(self, job_dir: str, submit: Callable[[Callable[[], None]], None]) -> None:
+
+def write_facts(job_dir: str, facts: Mapping[str, Any]) -> None:
+    """Write `run.json`."""
+    paths.write_bytes(paths.join(job_dir, "run.json"), strictjson.dumps(facts, indent=1).encode() + b"\n")
+
+
+class Journal:
+    """The `metrics.jsonl` of a directory. Its lines are in the order of their steps, each step once."""
+
+    def __init__(self, directory: str, submit: Callable[[Callable[[], None]], None]) -> None:
         self.lines: list[dict[str, Any]] = []
-        self._facts = paths.join(job_dir, "run.json")
-        self._path = paths.join(job_dir, "metrics.jsonl")
+        self._directory = directory
         self._submit = submit
 
-    def open(self, facts: Mapping[str, Any]) -> None:
-        """Write `run.json`, and read the lines of earlier processes."""
-        paths.write_bytes(self._facts, strictjson.dumps(facts, indent=1).encode() + b"\n")
-        self.lines = read_lines(self._path)
+    def open(self) -> None:
+        """Read the lines of earlier processes."""
+        self.lines = read_lines(self._directory)
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of steps that are not trained any more, since the run goes on from `step`."""
@@ -40,16 +49,24 @@ class Journal:
         self.lines.append(line)
         self._write()
 
+    def fill(self, others: Iterable[Mapping[str, Any]]) -> None:
+        """Take over what lines of the same steps in another journal have more."""
+        more = {line["step"]: line for line in others}
+        filled = [{**more.get(line["step"], {}), **line} for line in self.lines]
+        if filled != self.lines:
+            self.lines = filled
+            self._write()
+
     def _write(self) -> None:
         content = b"".join(strictjson.dumps(each).encode() + b"\n" for each in self.lines)
-        self._submit(partial(paths.write_bytes, self._path, content))
+        self._submit(partial(paths.write_bytes, paths.join(self._directory, NAME), content))
 
 
-def read_lines(path: str) -> list[dict[str, Any]]:
+def read_lines(directory: str) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`, up to one that is damaged; none where there is no such file."""
     lines = []
     try:
-        content = paths.read_bytes(path)
+        content = paths.read_bytes(paths.join(directory, NAME))
     except MissingError:
         return []
     for text in content.splitlines():

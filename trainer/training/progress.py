@@ -71,7 +71,8 @@ def stop_line(line: dict[str, Any]) -> None:
     metrics = {k: v for k, v in line.items() if isinstance(v, float) and k not in ("time", "examples_per_second")}
     if sys.stdout.isatty():
         shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        log.info("step %d  %s  (%s examples/s)", line["step"], shown, f"{line['examples_per_second']:,.0f}")
+        speed = f"  ({line['examples_per_second']:,.0f} examples/s)" if "examples_per_second" in line else ""
+        log.info("step %d  %s%s", line["step"], shown, speed)
     else:
         rest = {name: value for name, value in line.items() if name != "step"}
         log.info("stop", extra={"fields": {"global_step": line["step"], **rest}})

@@ -1,5 +1,6 @@
 """The model and every variable that an exact resume needs, by name."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,10 +8,15 @@ import keras
 import tensorflow as tf
 
 from trainer.errors import UsageError
+from trainer.settings.run import Run
 
 
-def build_model(model_fn: Callable[[], keras.Model], *, seed: int) -> keras.Model:
-    """A compiled model with its optimizer's variables made. The same seed gives the same weights.
+Scope = Callable[[], contextlib.AbstractContextManager[Any]]
+METRICS = "metrics/"
+
+
+def build_model(model_fn: Callable[[], keras.Model], run: Run, *, scope: Scope = contextlib.nullcontext) -> keras.Model:
+    """A compiled model, made in the scope of a strategy if one is given. The same `--seed` gives the same weights.
 
     Keras numbers the layers that have no name over the whole process; the session is cleared first so that the same
     model has the same names, and so the same checkpoint, whatever was built before it.
@@ -18,21 +24,26 @@ def build_model(model_fn: Callable[[], keras.Model], *, seed: int) -> keras.Mode
     policy = keras.config.dtype_policy()
     keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy(policy)
-    keras.utils.set_random_seed(seed)
-    model = model_fn()
+    keras.utils.set_random_seed(run.seed)
+    with scope():
+        model = model_fn()
     if not getattr(model, "compiled", False):
         raise UsageError(f"model_fn returned {type(model).__name__}, which is not compiled; call model.compile in it")
+    if run.deterministic:
+        # After `compile`: Keras takes jit_compile back under this switch, but XLA's programs repeat themselves.
+        tf.config.experimental.enable_op_determinism()
     return model
 
 
-def build_variables(model: keras.Model, batch: Any) -> None:
+def build_variables(model: keras.Model, batch: Any, *, scope: Scope = contextlib.nullcontext) -> None:
     """Make what Keras makes only at the first batch: the variables of the metrics and of the optimizer.
 
     `batch` is one batch as a train step takes it, of which only shapes and dtypes count.
     """
-    model._symbolic_build(data_batch=batch)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    with scope():
+        model._symbolic_build(data_batch=batch)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
 
 
 def variables(model: keras.Model) -> dict[str, tf.Variable]:
@@ -43,7 +54,7 @@ def variables(model: keras.Model) -> dict[str, tf.Variable]:
     """
     groups = {
         "model": model.variables,
-        "metrics": [variable for metric in model.metrics for variable in metric.variables],
+        METRICS.rstrip("/"): [variable for metric in model.metrics for variable in metric.variables],
         "optimizer": model.optimizer.variables,
     }
     named: dict[str, tf.Variable] = {}
@@ -63,3 +74,8 @@ def assign(named: Mapping[str, tf.Variable], read: Callable[[str], Any]) -> None
     """Give every variable the value that `read` has for its name."""
     for name, variable in named.items():
         variable.assign(read(name))
+
+
+def values(named: Mapping[str, tf.Variable]) -> dict[str, Any]:
+    """The value of every variable, by its name."""
+    return {name: variable.read_value() for name, variable in named.items()}
