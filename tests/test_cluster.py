@@ -1,0 +1,192 @@
+"""The same Experiment on a cluster: what is trained, by whom, and how it ends. Real processes, real kills."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from tests.clusters import cluster, variables, wait_for
+from trainer.storage import commit
+
+
+ROWS = 96
+COUNTING = ["--experiment", "tests.counting_experiment", "--rows", str(ROWS)]
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    """A CSV file of numbered rows."""
+    path = tmp_path_factory.mktemp("numbered") / "rows.csv"
+    path.write_text("".join(f"{row},{row / ROWS}\n" for row in range(ROWS)))
+    return str(path)
+
+
+def counting(numbered, job_dir, *flags):
+    return [*COUNTING, "--train-files", numbered, "--eval-files", numbered, "--job-dir", str(job_dir), *flags]
+
+
+def lines(job_dir):
+    return [json.loads(line) for line in (job_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def ended_well(tasks):
+    for task in tasks.values():
+        assert task.ended() == 0, f"{task.name}: {task.out}{task.err}"
+
+
+def counts(job_dir, step):
+    (found,) = (value for name, value in variables(job_dir, step).items() if name.endswith("counts"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sizes", "flags", "times"),
+    [
+        pytest.param({"chief": 1, "worker": 2}, ["--train-batch-size", "12"], 1, id="mirrored workers"),
+        pytest.param({"worker": 2}, ["--input", "dataset", "--num-epochs", "2"], 2, id="tf.data, no chief"),
+        pytest.param({"chief": 1, "worker": 2, "ps": 1}, ["--num-epochs", "2"], 2, id="parameter server"),
+        pytest.param(
+            {"master": 1, "worker": 4, "ps": 3}, ["--train-batch-size", "4"], 1, id="STANDARD_1 of Cloud ML Engine"
+        ),
+    ],
+)
+def test_all_workers_together_see_each_example_once_an_epoch_and_end_at_the_last_step(
+    sizes, flags, times, numbered, tmp_path
+):
+    with cluster(tmp_path, sizes, counting(numbered, tmp_path / "job", *flags)) as tasks:
+        ended_well(tasks)
+    (folder,) = commit.committed(str(tmp_path / "job/checkpoints"))[-1:]
+    step = int(folder.rpartition("/")[2])
+    size = int(flags[flags.index("--train-batch-size") + 1]) if "--train-batch-size" in flags else 8
+    assert step == times * ROWS // size
+    assert counts(tmp_path / "job", step).tolist() == [times] * ROWS
+    last = next(iter(tasks.values())).lines("done")[-1]
+    assert (last["global_step"], len(last["exports"])) == (step, 1)
+    assert json.loads((tmp_path / "job/ENDED").read_text())["global_step"] == step
+
+
+@pytest.mark.parametrize("of", ["babyweight", "mnist"])
+def test_two_workers_train_what_one_process_does(of, births, digits, tmp_path):
+    """Dropout off; in double precision, for the reason that tests/float64_experiments.py gives."""
+    flags = ["--experiment", "tests.float64_experiments", "--of", of, "--train-steps", "200", "--eval-every", "50"]
+    flags += ["--data-dir", births if of == "babyweight" else digits, "--train-batch-size", "10"]
+    jobs = [tmp_path / "alone", tmp_path / "together"]
+    for job, sizes in zip(jobs, ({"chief": 1}, {"chief": 1, "worker": 1}), strict=True):
+        with cluster(job / "logs", sizes, [*flags, "--job-dir", str(job)]) as tasks:
+            ended_well(tasks)
+    alone, together = (variables(job, 200) for job in jobs)
+    assert alone.keys() == together.keys()
+    for name, value in alone.items():
+        assert value.dtype == together[name].dtype
+        scale = np.abs(value).max(initial=1e-30)
+        assert np.abs(together[name] - value).max(initial=0) <= 1e-9 * scale, name
+    ours, theirs = map(lines, jobs)
+    for one, other in zip(ours, theirs, strict=True):
+        shared = [name for name in one if name not in ("time", "examples_per_second")]
+        assert [one[name] for name in shared] == pytest.approx([other[name] for name in shared], rel=1e-6)
+
+
+def test_a_peer_that_is_killed_is_named_by_the_others_which_end_and_all_resume(numbered, tmp_path):
+    flags = counting(numbered, tmp_path / "job", "--train-steps", "100000000", "--eval-every-secs", "1")
+    for victim, other, called in (("worker 0", "chief 0", "worker 0"), ("chief 0", "worker 0", "chief")):
+        with cluster(tmp_path / victim, {"chief": 1, "worker": 1}, flags) as tasks:
+            wait_for(lambda tasks=tasks: tasks["chief 0"].lines("stop"))
+            tasks[victim].send(signal.SIGKILL)
+            assert tasks[other].ended(60) == 1
+            assert tasks[other].err.splitlines()[-1].startswith(f"trainer.task: error: {called} (127.0.0.1:")
+            assert (
+                tasks[other]
+                .err.rstrip()
+                .endswith("is gone; this process ends too, and the same command resumes from the newest checkpoint")
+            )
+    saved = [int(folder.rpartition("/")[2]) for folder in commit.committed(str(tmp_path / "job/checkpoints"))]
+    flags[flags.index("100000000")] = str(saved[-1] + 12)
+    with cluster(tmp_path / "again", {"chief": 1, "worker": 1}, flags) as tasks:
+        ended_well(tasks)
+        assert tasks["chief 0"].lines("resumed")[0]["global_step"] == saved[-1]
+        assert tasks["worker 0"].lines("done")[-1]["global_step"] == saved[-1] + 12
+
+
+@pytest.mark.parametrize("asked", ["chief 0", "worker 0"])
+def test_one_process_that_is_asked_to_end_ends_all_saved(asked, numbered, tmp_path):
+    flags = counting(numbered, tmp_path / "job", "--train-steps", "100000000", "--eval-every-secs", "1")
+    with cluster(tmp_path, {"chief": 1, "worker": 1}, flags) as tasks:
+        chief, worker = tasks.values()
+        wait_for(lambda: chief.lines("stop"))
+        tasks[asked].send(signal.SIGTERM)
+        assert chief.ended(60) == 143
+        assert chief.lines("interrupted by signal 15; saved")
+        assert worker.ended(60) == (143 if asked == "worker 0" else 1)
+        assert asked == "worker 0" or "the run was asked to end before its last step, and has saved" in worker.err
+    newest = commit.committed(str(tmp_path / "job/checkpoints"))[-1]
+    assert int(newest.rpartition("/")[2]) > chief.lines("stop")[-1]["global_step"]
+    assert not (tmp_path / "job/ENDED").exists()
+
+
+def test_parameter_servers_that_are_asked_to_end_let_the_chief_save_first(numbered, tmp_path):
+    flags = counting(numbered, tmp_path / "job", "--train-steps", "100000000", "--eval-every-secs", "1")
+    with cluster(tmp_path, {"chief": 1, "worker": 1, "ps": 1}, flags) as tasks:
+        chief = tasks["chief 0"]
+        wait_for(lambda: chief.lines("stop"))
+        for name in ("ps 0", "worker 0", "chief 0"):
+            tasks[name].send(signal.SIGTERM)
+        assert [task.ended(60) for task in tasks.values()] == [143] * 3
+    newest = commit.committed(str(tmp_path / "job/checkpoints"))[-1]
+    assert int(newest.rpartition("/")[2]) > chief.lines("stop")[-1]["global_step"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "number", "said"),
+    [
+        ("chief 0", signal.SIGKILL, {"ps 0": "the chief is gone", "worker 0": "the chief is gone"}),
+        ("ps 0", signal.SIGKILL, {"chief 0": "ps 0 (127.0.0.1:", "worker 0": "the chief is gone"}),
+        ("worker 0", signal.SIGKILL, {"chief 0": "worker 0 (127.0.0.1:", "ps 0": "the chief is gone"}),
+    ],
+)
+def test_nobody_waits_for_a_parameter_server_job_that_has_lost_a_process(victim, number, said, numbered, tmp_path):
+    flags = counting(numbered, tmp_path / "job", "--train-steps", "100000000", "--eval-every-secs", "1")
+    with cluster(tmp_path, {"chief": 1, "worker": 1, "ps": 1}, flags) as tasks:
+        wait_for(lambda: tasks["chief 0"].lines("stop"))
+        tasks[victim].send(number)
+        for name, words in said.items():
+            assert tasks[name].ended(60) == 1, name
+            assert words in tasks[name].err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_peer_that_stands_still_is_noticed_too(numbered, tmp_path):
+    flags = counting(numbered, tmp_path / "job", "--train-steps", "100000000", "--eval-every-secs", "1")
+    with cluster(tmp_path, {"chief": 1, "worker": 1}, flags) as tasks:
+        wait_for(lambda: tasks["chief 0"].lines("stop"))
+        tasks["worker 0"].send(signal.SIGSTOP)
+        assert tasks["chief 0"].ended(60) == 1
+        assert "worker 0 (127.0.0.1:" in tasks["chief 0"].err.splitlines()[-1]
+
+
+def test_an_evaluator_of_a_chief_alone_that_is_killed_is_replaced_by_the_chief(numbered, tmp_path):
+    flags = counting(numbered, tmp_path / "job", "--train-steps", "400", "--eval-every", "100")
+    with cluster(tmp_path, {"chief": 1}, flags, evaluator=True) as tasks:
+        chief, evaluator = tasks.values()
+        wait_for(lambda: (tmp_path / "job/eval/LEASE").exists())
+        evaluator.send(signal.SIGSTOP)
+        wait_for(lambda: (tmp_path / "job/ENDED").exists())
+        assert chief.process.poll() is None, "it waits for the evaluator, which is only slow"
+        evaluator.send(signal.SIGKILL)
+        assert chief.ended() == 0
+    assert chief.lines("done")[-1]["metrics"].keys() == {"loss"}
+    assert [line["step"] for line in lines(tmp_path / "job") if "loss" in line][-1] == 400
+
+
+def test_a_cluster_works_in_a_bucket_as_it_does_on_a_disk(gcs, numbered, tmp_path):
+    job = f"{gcs}/job"
+    flags = counting(numbered, job, "--num-epochs", "2", "--eval-every", "12")
+    with cluster(tmp_path, {"chief": 1, "worker": 1}, flags, evaluator=True) as tasks:
+        ended_well(tasks)
+    done = [tasks[name].lines("done")[-1] for name in ("chief 0", "evaluator 0")]
+    assert done[0]["metrics"] == done[1]["metrics"]
+    assert done[0]["exports"] == done[1]["exports"]
+    (export,) = done[0]["exports"]
+    commit.verify(export)
+    assert tasks["worker 0"].lines("done")[-1]["global_step"] == 24
