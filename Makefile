@@ -6,7 +6,7 @@ JOBS ?= jobs
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all check babyweight mnist predict bench clean
+.PHONY: help train test test-all check babyweight mnist distributed bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ mnist: $(VENV)/installed  ## train MNIST: the whole data set where there is a ne
 	$(RUN) trainer.task --experiment mnist --job-dir $(JOBS)/mnist
 	@echo "A prediction, for the image of a seven:"
 	@$(RUN) trainer.predict --model-dir $(JOBS)/mnist --json-instances docs/examples/mnist.json --format table
+
+distributed: $(VENV)/installed  ## train babyweight on chief, worker and evaluator, three processes here
+	$(RUN) trainer.launch --workers 1 --evaluator -- --experiment babyweight --job-dir $(JOBS)/distributed
+	@echo "A prediction, in pounds:"
+	@$(RUN) trainer.predict --model-dir $(JOBS)/distributed --json-instances docs/examples/babyweight.json --format table
 
 bench: $(VENV)/dev  ## our speed beside the peers', in one run
 	$(RUN) benchmarks.run

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import gcs
+from benchmarks import cluster, gcs
+from trainer.processes import Task
 from trainer.samples import babyweight
 
 
@@ -191,6 +192,26 @@ def remote_input(folder: Path) -> list[Row]:
     return [ratio(what, speeds["gs"], speeds["local"], at_least=0.7)]
 
 
+def mirrored(folder: Path) -> list[Row]:
+    """Two mirrored workers with a core each, beside one process with both."""
+    chief, worker = Task("chief"), Task("worker")
+    births = csv(folder, 1_250_000)
+    cases = (
+        ("MNIST, batch 400", ["mnist", "--data-dir", str(DATA / "mnist")], 400, 150, 0.7),
+        ("babyweight, batch 16384", ["babyweight", "--data-dir", str(births)], 16384, 300, 0.4),
+    )
+    rows = []
+    for what, words, batch, steps, at_least in cases:
+        flags = ["--experiment", *words, "--train-batch-size", str(batch), "--schedule", "train"]
+        flags += ["--train-steps", str(steps), "--eval-every", str(steps // 5)]
+        together, alone = [], []
+        for i in range(ROUNDS):
+            together.append(cluster.speed(folder / f"{words[0]}-two-{i}", [chief, worker], flags))
+            alone.append(cluster.speed(folder / f"{words[0]}-one-{i}", [chief], flags))
+        rows.append(ratio(f"two mirrored workers / one process, {what}", together, alone, at_least=at_least))
+    return rows
+
+
 MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
     "start": start,
     "rmse": rmse,
@@ -200,6 +221,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
     "publishing": publishing,
     "remote_job": remote_job,
     "remote_input": remote_input,
+    "mirrored": mirrored,
 }
 
 
