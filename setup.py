@@ -21,7 +21,7 @@ setup(
     packages=find_packages(include=["trainer", "trainer.*"]),
     package_data={"trainer": ["py.typed"]},
     install_requires=[
-        "tensorflow>=2.21,<2.23",
+        "tensorflow>=2.21,<2.23",  # trainer/training/peers.py uses what is not public
         "keras>=3.12,<3.17",
         "numpy>=1.26,<3",
         "pandas>=2.2,<4",

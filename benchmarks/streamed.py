@@ -30,7 +30,7 @@ def main(data_dir: str, job_dir: str, steps: int) -> None:
     experiment = babyweight.build(babyweight.Config(), run)
     trainer = Trainer(dataclasses.replace(experiment, train_input_fn=train_input_fn), run, facts={})
     trainer.train_and_evaluate()
-    speeds = [line["examples_per_second"] for line in trainer.journal.lines]
+    speeds = [line["examples_per_second"] for line in trainer.held.journal.lines]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(json.dumps({"examples_per_second": speeds, "peak_gb": peak}))
 

@@ -108,6 +108,23 @@ def test_a_peer_that_is_killed_is_named_by_the_others_which_end_and_all_resume(n
         assert tasks["worker 0"].lines("done")[-1]["global_step"] == saved[-1] + 12
 
 
+@pytest.mark.slow
+def test_dropout_on_two_workers_goes_on_as_if_nothing_had_been_killed(digits, tmp_path):
+    flags = ["--experiment", "mnist", "--data-dir", digits, "--train-steps", "40", "--eval-every", "10"]
+    flags += ["--train-batch-size", "20", "--dtype-policy", "float32", "--deterministic"]
+    jobs = [tmp_path / "undisturbed", tmp_path / "killed"]
+    with cluster(tmp_path, {"chief": 1, "worker": 1}, [*flags, "--job-dir", str(jobs[1])]) as tasks:
+        wait_for(lambda: tasks["chief 0"].lines("stop"))
+        for task in tasks.values():
+            task.send(signal.SIGKILL)
+    for job in jobs:
+        with cluster(tmp_path, {"chief": 1, "worker": 1}, [*flags, "--job-dir", str(job)]) as tasks:
+            ended_well(tasks)
+    assert 10 <= tasks["chief 0"].lines("resumed")[0]["global_step"] < 40
+    undisturbed, killed = (variables(job, 40) for job in jobs)
+    assert all(np.array_equal(killed[name], value) for name, value in undisturbed.items())
+
+
 @pytest.mark.parametrize("asked", ["chief 0", "worker 0"])
 def test_one_process_that_is_asked_to_end_ends_all_saved(asked, numbered, tmp_path):
     flags = counting(numbered, tmp_path / "job", "--train-steps", "100000000", "--eval-every-secs", "1")

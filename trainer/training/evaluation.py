@@ -51,7 +51,8 @@ class Evaluations:
         self._exports = strategies.Exports(run.job_dir, experiment, submit)
 
     def open(self, model: keras.Model) -> None:
-        """Take the model, and read what has been exported before."""
+        """Take the model, and read what has been exported before. Raises `UsageError` for what cannot be exported."""
+        strategies.check(self._experiment)  # not before: it makes tensors, and a cluster has to be formed first
         self.model = model
         self._steps = EvalSteps(model, self.input.zeros())
         self.refresh()

@@ -12,11 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from trainer.experiment import Experiment
-from trainer.exporting import strategies
 from trainer.settings.run import Run
-from trainer.storage import commit, lease, paths, uploads
-from trainer.training import checkpoint, ending, evaluation, journal, progress, state
-from trainer.training.events import Events
+from trainer.storage import commit, lease, paths
+from trainer.training import checkpoint, ending, evaluation, held, progress, state
 from trainer.training.outcome import Interrupted, Outcome
 
 
@@ -52,31 +50,24 @@ class Evaluator:
                     raise self.watch.gone()
                 else:
                     self._wait()
-            metrics = evaluation.among(self.journal.last() or {}, self.model)
+            metrics = evaluation.among(self.held.journal.last() or {}, self.model)
             if self.step is not None:
                 self.evaluations.export(self.step, metrics, final=True)
         return Outcome(self.step or 0, metrics, self.evaluations.newest_exports(), self.stops)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:
-        """Hold the right to evaluate; all that was submitted is in the job dir after the block."""
-        strategies.check(self.experiment)
-        job_dir = self.run.job_dir
-        paths.make_directory(self.directory)
-        with contextlib.ExitStack() as held:
-            right = lease.awaited(self.directory, whose="the chief", between=self._end_if_interrupted)
-            held.callback(right.release)
-            self.uploads = uploads.start(job_dir, check=right.check)
-            held.callback(self.uploads.finish)
-            self.journal = journal.Journal(self.directory, self.uploads.submit)
-            self.events = Events(job_dir, every_s=self.run.events_every_secs, submit=self.uploads.submit)
-            held.callback(self.events.close)
+        """Hold the right to evaluate."""
+        with held.opened(self.run, self.directory, self._acquired) as self.held:
             self._build()
             yield
 
+    def _acquired(self, directory: str) -> lease.Lease:
+        return lease.awaited(directory, whose="the chief", between=self._end_if_interrupted)
+
     def _build(self) -> None:
         self.model = state.build_model(self.experiment.model_fn, self.run)
-        submit = self.uploads.submit
+        submit = self.held.uploads.submit
         self.evaluations = evaluation.Evaluations(
             self.experiment, self.run, between=self._end_if_interrupted, submit=submit
         )
@@ -84,7 +75,7 @@ class Evaluator:
         self.named = state.variables(self.model)
         self.evaluations.open(self.model)
         self.evaluations.input.check()
-        self.journal.open()
+        self.held.journal.open()
         self.watch = ending.Watch(self.run.job_dir)
 
     def _follow(self, newest: int, *, last: bool) -> None:
@@ -101,14 +92,14 @@ class Evaluator:
             self._wait()
             return
         self.step = newest
-        self.uploads.catch_up()
-        self.journal.forget_after(newest)  # more only of a run that went back since
-        line = self.journal.last()
+        self.held.uploads.catch_up()
+        self.held.journal.forget_after(newest)  # more only of a run that went back since
+        line = self.held.journal.last()
         if line is None or line["step"] != newest:
             self.stops += 1
             line = {"step": newest, **self.evaluations.metrics(), "time": time.time()}
-            self.journal.add(line)
-            self.events.add(line, time.monotonic())
+            self.held.journal.add(line)
+            self.held.events.add(line, time.monotonic())
             progress.stop_line(line)
         self.evaluations.export(newest, evaluation.among(line, self.model), final=False)
 

@@ -18,12 +18,10 @@ import numpy as np
 
 from trainer.errors import ConflictError, RunError, UsageError
 from trainer.experiment import Experiment
-from trainer.exporting import strategies
 from trainer.settings.cluster import ALONE, Cluster
 from trainer.settings.run import Distribution, Run
-from trainer.storage import commit, lease, paths, uploads
-from trainer.training import callbacks, checkpoint, ending, evaluation, journal, progress, state, strategy
-from trainer.training.events import Events
+from trainer.storage import commit, lease, paths
+from trainer.training import callbacks, checkpoint, ending, evaluation, held, journal, progress, state, strategy
 from trainer.training.outcome import Interrupted, Outcome
 from trainer.training.pace import Pace
 
@@ -59,6 +57,7 @@ class Trainer:
         self.saved_step: int | None = None
         self.stops = 0
         self.checkpoints = paths.join(run.job_dir, "checkpoints")
+        self.eval_dir = evaluation.directory(run.job_dir)
 
     # The schedules.
 
@@ -104,20 +103,11 @@ class Trainer:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:
-        """Hold the job dir while the run lasts; all that was submitted is in it after the block."""
-        job_dir = self.run.job_dir
-        paths.make_directory(job_dir)
-        with contextlib.ExitStack() as held:
-            self.lease = self._acquired(job_dir)
-            held.callback(self.lease.release)
-            paths.make_directory(evaluation.directory(job_dir))
+        """Hold the job dir while the run lasts; without a cluster, the right to evaluate too."""
+        with held.opened(self.run, self.run.job_dir, self._acquired) as self.held, contextlib.ExitStack() as stack:
+            paths.make_directory(self.eval_dir)
             if not self.cluster.size:
-                held.callback(lease.acquire(evaluation.directory(job_dir)).release)
-            self.uploads = uploads.start(job_dir, check=self.lease.check)
-            held.callback(self.uploads.finish)
-            self.journal = journal.Journal(job_dir, self.uploads.submit)
-            self.events = Events(job_dir, every_s=self.run.events_every_secs, submit=self.uploads.submit)
-            held.callback(self.events.close)
+                stack.callback(lease.acquire(self.eval_dir).release)
             self._build()
             yield
 
@@ -135,19 +125,17 @@ class Trainer:
         if ending.is_finished(self.run.job_dir, self.train_steps):
             self.distribution = "default"  # the others have nothing to do, and may not come
         self.replicas = strategy.build(self.experiment, self.run, self.cluster, self.distribution)
-        strategies.check(self.experiment)  # not before: it makes tensors, and a cluster has to be formed first
         self.model = self.replicas.model
         self.named = state.variables(self.model)
         self.pace = Pace(self.run, train_steps=self.train_steps, room=self.replicas.room)
-        submit = self.uploads.submit
         self.evaluations = evaluation.Evaluations(
-            self.experiment, self.run, between=self._end_if_interrupted, submit=submit
+            self.experiment, self.run, between=self._end_if_interrupted, submit=self.held.uploads.submit
         )
         self.evaluations.open(self.model)
         self.evaluations.input.check()  # a bad row is found now, not after the first steps
         self.callbacks = callbacks.start(self.experiment.callbacks(), self.model)
         journal.write_facts(self.run.job_dir, self.facts)
-        self.journal.open()
+        self.held.journal.open()
 
     def _restore(self) -> checkpoint.Restored | None:
         with checkpoint.restored_newest(self.checkpoints, self.named) as restored:
@@ -155,14 +143,14 @@ class Trainer:
                 self.step = self.saved_step = restored.step
                 self.replicas.input.restore(restored.folder, restored.facts["input"])
                 callbacks.restore(self.callbacks, restored.folder, restored.facts["callbacks"])
-        self.journal.forget_after(self.step)
+        self.held.journal.forget_after(self.step)
         return restored
 
     def _train(self, *, evaluate: bool) -> None:
         bar = progress.start(self.step, self.train_steps, time.monotonic())
         try:
             while self.step < self.train_steps and not self.model.stop_training:
-                self.callbacks.on_epoch_begin(len(self.journal.lines))
+                self.callbacks.on_epoch_begin(len(self.held.journal.lines))
                 self.replicas.push_changes()
                 if self._train_until(self.pace.next_stop(self.step), bar):
                     self._stop(evaluate=evaluate, examples_per_second=self.pace.examples_per_second)
@@ -207,27 +195,29 @@ class Trainer:
     def _finish_stop(self, facts: Mapping[str, Any], *, evaluate: bool) -> None:
         """What follows the save. After a resume too: a process may have been killed at any line of this."""
         with self._right(lease.acquire) if evaluate else contextlib.nullcontext(enter_result=False) as ours:
-            line = self.journal.last()
+            line = self.held.journal.last()
             if line is None or line["step"] != self.step or (ours and self.experiment.metric not in line):
-                self.journal.forget_after(self.step - 1)  # a line without an evaluation, of a run that only trained
+                self.held.journal.forget_after(
+                    self.step - 1
+                )  # a line without an evaluation, of a run that only trained
                 metrics = self.evaluations.metrics() if ours else {}
                 train = {f"train_{name}": value for name, value in facts["train"].items()}
                 speed = {"examples_per_second": facts["examples_per_second"], "time": time.time()}
                 line = {"step": self.step, **metrics, **train, **speed}
-                self.journal.add(line)
-                self.events.add(line, time.monotonic())
+                self.held.journal.add(line)
+                self.held.events.add(line, time.monotonic())
                 progress.stop_line(line)
             metrics = evaluation.among(line, self.model)
             validation = {f"val_{name}": value for name, value in metrics.items()}
-            self.callbacks.on_epoch_end(len(self.journal.lines) - 1, {**facts["train"], **validation})
+            self.callbacks.on_epoch_end(len(self.held.journal.lines) - 1, {**facts["train"], **validation})
             self.replicas.push_changes()
             if ours:
                 self.evaluations.export(self.step, metrics, final=False)
 
     def _say_ended(self) -> None:
         """Say that all steps are trained and committed, and let the others go: none of them has to come again."""
-        self.uploads.submit(partial(ending.write, self.run.job_dir, self.lease, global_step=self.step))
-        self.uploads.catch_up()
+        self.held.uploads.submit(partial(ending.write, self.run.job_dir, self.held.lease, global_step=self.step))
+        self.held.uploads.catch_up()
         self.replicas.end(finished=True)
 
     def _finish(self, *, evaluate: bool) -> dict[str, float]:
@@ -235,16 +225,16 @@ class Trainer:
         before = self.model.get_weights() if self.callbacks.callbacks else []
         self.callbacks.on_train_end()
         if not evaluate:
-            return evaluation.among(self.journal.last() or {}, self.model)
+            return evaluation.among(self.held.journal.last() or {}, self.model)
         with self._right(self._awaited):  # an evaluator first does what it has to
-            metrics = evaluation.among(self.journal.last() or {}, self.model)
+            metrics = evaluation.among(self.held.journal.last() or {}, self.model)
             after = self.model.get_weights() if before else []
             if any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
                 metrics = self.evaluations.metrics()  # as EarlyStopping's restore_best_weights does it
             elif self.experiment.metric not in metrics:  # of an evaluator that is gone
                 metrics = self.evaluations.metrics()
-                self.journal.fill([{"step": self.step, **metrics}])
-                self.events.add({"step": self.step, **metrics}, time.monotonic())
+                self.held.journal.fill([{"step": self.step, **metrics}])
+                self.held.events.add({"step": self.step, **metrics}, time.monotonic())
             self.evaluations.export(self.step, metrics, final=True)
         return metrics
 
@@ -261,8 +251,8 @@ class Trainer:
                 "callbacks": callbacks.save(self.callbacks, folder),
             }
 
-        self.uploads.catch_up()
-        keep, submit = self.run.keep_checkpoint_max, self.uploads.submit
+        self.held.uploads.catch_up()
+        keep, submit = self.run.keep_checkpoint_max, self.held.uploads.submit
         checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=keep, submit=submit)
         self.saved_step = self.step
 
@@ -272,18 +262,17 @@ class Trainer:
         if not self.cluster.size:
             yield True  # and holds the lease all the time
             return
-        directory = evaluation.directory(self.run.job_dir)
         right = None
         with contextlib.suppress(ConflictError):
-            right = acquire(directory)
-        self.journal.fill(journal.read_lines(directory))
+            right = acquire(self.eval_dir)
+        self.held.journal.fill(journal.read_lines(self.eval_dir))
         if right is None:
             yield False
             return
         try:
             self.evaluations.refresh()
             yield True
-            self.uploads.catch_up()
+            self.held.uploads.catch_up()
         finally:
             right.release()
 

@@ -35,6 +35,8 @@ def perform(
 
     Raises `Interrupted` when a signal asks for an earlier end, `RunError` when a peer is gone.
     """
+    if (number := interrupted()) is not None:  # while TensorFlow was imported: now, not after a wait for the others
+        raise Interrupted(number)
     with peers.named(cluster):
         if schedule == "run_std_server" or experiment is None:
             return _serve(run, cluster, interrupted)
