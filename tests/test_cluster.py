@@ -35,8 +35,8 @@ def ended_well(tasks):
         assert task.ended() == 0, f"{task.name}: {task.out}{task.err}"
 
 
-def counts(job_dir, step):
-    (found,) = (value for name, value in variables(job_dir, step).items() if name.endswith("counts"))
+def only(named, ending):
+    (found,) = (value for name, value in named.items() if name.endswith(ending))
     return found
 
 
@@ -60,7 +60,9 @@ def test_all_workers_together_see_each_example_once_an_epoch_and_end_at_the_last
     step = int(folder.rpartition("/")[2])
     size = int(flags[flags.index("--train-batch-size") + 1]) if "--train-batch-size" in flags else 8
     assert step == times * ROWS // size
-    assert counts(tmp_path / "job", step).tolist() == [times] * ROWS
+    saved = variables(tmp_path / "job", step)
+    assert only(saved, "/counts").tolist() == [times] * ROWS
+    assert only(saved, "/iteration") == step, "the optimizer's own count, which a learning rate may follow"
     last = next(iter(tasks.values())).lines("done")[-1]
     assert (last["global_step"], len(last["exports"])) == (step, 1)
     assert json.loads((tmp_path / "job/ENDED").read_text())["global_step"] == step
