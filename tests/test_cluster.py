@@ -2,11 +2,15 @@
 
 import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.clusters import cluster, variables, wait_for
+from tests.counting_experiment import SPEC
+from trainer.inputs.batches import TrainBatches
+from trainer.inputs.source import open_source
 from trainer.storage import commit
 
 
@@ -87,6 +91,21 @@ def test_two_workers_train_what_one_process_does(of, births, digits, tmp_path):
     for one, other in zip(ours, theirs, strict=True):
         shared = [name for name in one if name not in ("time", "examples_per_second")]
         assert [one[name] for name in shared] == pytest.approx([other[name] for name in shared], rel=1e-6)
+
+
+def test_a_loss_that_only_a_worker_sees_ends_the_run_at_its_step(numbered, tmp_path):
+    inputs = TrainBatches(open_source((numbered,), SPEC), batch_size=8, seed=1)
+    (batches,) = inputs.take(3)
+    poisoned = int(batches.data[0]["row"][2, 5, 0])  # of the third step, in the worker's half
+    path = tmp_path / "rows.csv"
+    lines = Path(numbered).read_text().splitlines()
+    lines[poisoned] = f"{poisoned},1e38"
+    path.write_text("\n".join([*lines, ""]))
+    with cluster(
+        tmp_path, {"chief": 1, "worker": 1}, counting(str(path), tmp_path / "job", "--eval-every", "12")
+    ) as tasks:
+        assert [task.ended() for task in tasks.values()] == [1, 1]
+    assert "step 3: the loss is not a finite number" in tasks["chief 0"].err
 
 
 def test_a_peer_that_is_killed_is_named_by_the_others_which_end_and_all_resume(numbered, tmp_path):
