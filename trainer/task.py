@@ -65,20 +65,22 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
 
     gc.freeze()  # TensorFlow's objects are here to stay; Arrow on Python 3.10 goes through all others at every reading
     pyarrow.enable_signal_handlers(False)  # it would break off the reading of a file with an error of its own
-    facts = {
-        "experiment": name,
-        "flags": {**dataclasses.asdict(run), **dataclasses.asdict(config)},
-        "train_files": paths.expand(run.train_files),
-        "eval_files": paths.expand(run.eval_files),
-        "seed": run.seed,
-        "versions": {
-            "trainer": trainer.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "python": platform.python_version(),
-        },
-        "cluster": clusters.facts(cluster),
-    }
+    facts: dict[str, Any] = {}
+    if cluster.is_chief:  # who writes them; the others need not list the files for it
+        facts = {
+            "experiment": name,
+            "flags": {**dataclasses.asdict(run), **dataclasses.asdict(config)},
+            "train_files": paths.expand(run.train_files),
+            "eval_files": paths.expand(run.eval_files),
+            "seed": run.seed,
+            "versions": {
+                "trainer": trainer.__version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "python": platform.python_version(),
+            },
+            "cluster": clusters.facts(cluster),
+        }
     try:
         outcome = schedules.perform(
             schedule, experiment, run, facts=facts, interrupted=interrupted, cluster=cluster, distribution=distribution

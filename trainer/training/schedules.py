@@ -4,7 +4,6 @@ outcome = perform("train_and_evaluate", experiment, run, facts=facts)
 """
 
 import dataclasses
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,9 +15,6 @@ from trainer.training import ending, peers, servers, workers
 from trainer.training.evaluator import Evaluator
 from trainer.training.loop import Trainer
 from trainer.training.outcome import Interrupted, Outcome
-
-
-log = logging.getLogger("trainer.training")
 
 
 def perform(
