@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_S = 180
-STEPS = 2400
+STEPS = 6000  # some seconds longer than the last kill can come
 KILLS = 2
 SAMPLE = (1, 2)
 NOISE = 0.02  # pounds, of the RMSE of asynchronous training, about 1
@@ -81,7 +81,7 @@ def killing(seed, killed):
 
     def kill(launcher):
         for _ in range(KILLS):
-            time.sleep(chance.uniform(1, 9))
+            time.sleep(chance.uniform(1, 7))
             tasks = children(launcher.pid)
             if launcher.poll() is None and tasks:
                 victim = chance.choice(tasks)
