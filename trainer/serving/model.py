@@ -5,12 +5,14 @@ predict(model, [{"is_male": "True", "mother_age": 26}])       # [{"outputs": 7.2
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.saved_model import loader_impl  # what tf.compat.v1.saved_model.load calls, but without a warning
 
 from trainer.errors import RunError
 from trainer.serving import protocol
@@ -19,33 +21,45 @@ from trainer.storage import commit, paths
 
 
 SCHEMA = ("assets.extra", "schema.json")
+OF_THE_LOADER = "__saved_model_init_op"  # in the file it is a signature too
+HERE = -1  # the pool of threads that is no pool: operations run in the thread that calls
 
 
 @dataclass(frozen=True)
 class Model:
-    """An export in memory. `schema` is the content of its `schema.json`, where it has one."""
+    """An export in memory, which is free again when this is. `schema` is the content of its `schema.json`, if any."""
 
     directory: str
     signatures: Mapping[str, Signature]
     schema: Mapping[str, Any] | None
-    functions: Mapping[str, Any]
-    loaded: Any  # owns the variables and tables; the functions hold them only weakly
+    functions: Mapping[str, Callable[..., Sequence[Any]]]  # the inputs of a signature in its order -> its outputs
+    definitions: Mapping[str, Any]  # the SignatureDef of each, as the export has it
 
 
 def load(directory: str) -> Model:
-    """Load the export in `directory`. Raises `PredictionError` of class 0."""
+    """Load the export in `directory`. Raises `PredictionError` of class 0.
+
+    It is loaded and called as TensorFlow Serving does it: the graph in a session. A call of a small model takes a tenth
+    of the time that `tf.saved_model.load(...).signatures` takes (docs/decisions/2026-11-23-a-session-serves.md).
+    """
+    session = tf.compat.v1.Session(graph=tf.Graph())
     try:
         with commit.opened(directory) as folder:
-            loaded = tf.saved_model.load(folder)
+            meta_graph = loader_impl.SavedModelLoader(folder).load(session, [tf.saved_model.SERVING])
     except RunError:
         raise  # a bucket's, which says it better
     except Exception as error:  # TensorFlow raises anything from OSError to KeyError for a file that it cannot use
         raise PredictionError(Code.LOAD, f"{directory}: {_cause(error)}") from error
-    functions = dict(getattr(loaded, "signatures", {}))
-    if not functions:
+    definitions = {
+        name: definition
+        for name, definition in sorted(meta_graph.signature_def.items())
+        if name != OF_THE_LOADER and definition.outputs
+    }
+    if not definitions:
         raise PredictionError(Code.LOAD, f"{directory}: no signature; expected one or more, as serving_default")
-    signatures = {name: _signature(name, function) for name, function in functions.items()}
-    return Model(directory, signatures, _schema(directory), functions, loaded)
+    signatures = {name: _signature(name, definition) for name, definition in definitions.items()}
+    functions = {name: _function(session, definition) for name, definition in definitions.items()}
+    return Model(directory, signatures, _schema(directory), functions, definitions)
 
 
 def predict(model: Model, instances: Any, signature_name: str | None = None, *, first: int = 0) -> list[dict[str, Any]]:
@@ -55,27 +69,42 @@ def predict(model: Model, instances: Any, signature_name: str | None = None, *, 
 
 
 def call(model: Model, signature: Signature, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The outputs of one call of the signature: {name: (B, ...)} -> {alias: (B, ...)}, strings as bytes."""
-    tensors = {name: tf.constant(values, signature.inputs[name].dtype) for name, values in columns.items()}
+    """The outputs of one call of the signature: {name: (B, ...)} -> {alias: (B, ...)}, strings as bytes.
+
+    Threads may call at the same time; the interpreter is free for others during a call.
+    """
+    given = [
+        np.asarray(columns[name], tf.as_dtype(info.dtype).as_numpy_dtype) for name, info in signature.inputs.items()
+    ]
     try:
-        outputs = model.functions[signature.name](**tensors)
-        return {alias: outputs[alias].numpy() for alias in signature.outputs}
+        return dict(zip(signature.outputs, model.functions[signature.name](*given), strict=True))
     except Exception as error:  # whatever a graph raises, it is the model that failed
         raise PredictionError(Code.RUN, _cause(error)) from error
 
 
-def _signature(name: str, function: Any) -> Signature:
-    inputs = function.structured_input_signature[1]
+def _function(session: Any, definition: Any) -> Callable[..., Sequence[Any]]:
+    """A signature as a call of the session: its inputs in the order of their names to its outputs in theirs."""
+    options = config_pb2.CallableOptions(
+        feed=[definition.inputs[key].name for key in sorted(definition.inputs)],
+        fetch=[definition.outputs[key].name for key in sorted(definition.outputs)],
+        run_options=config_pb2.RunOptions(inter_op_thread_pool=HERE),
+    )
+    call: Callable[..., Sequence[Any]] = session._make_callable_from_options(options)
+    return call
+
+
+def _signature(name: str, definition: Any) -> Signature:
     return Signature(
         name,
-        {key: _info(inputs[key]) for key in sorted(inputs)},
-        {key: _info(tensor) for key, tensor in sorted(function.structured_outputs.items())},
+        {key: _info(definition.inputs[key]) for key in sorted(definition.inputs)},
+        {key: _info(definition.outputs[key]) for key in sorted(definition.outputs)},
     )
 
 
 def _info(tensor: Any) -> TensorInfo:
-    """The dtype and shape of a tensor, or of the spec of one."""
-    return TensorInfo(tensor.dtype.name, None if tensor.shape.rank is None else tuple(tensor.shape.as_list()))
+    """The dtype and shape of a tensor, as a SignatureDef has them."""
+    shape = tf.TensorShape(tensor.tensor_shape)
+    return TensorInfo(tf.as_dtype(tensor.dtype).name, None if shape.rank is None else tuple(shape.as_list()))
 
 
 def _schema(directory: str) -> Mapping[str, Any] | None:
