@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf.unknown_fields import UnknownFieldSet
+from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.tools import saved_model_cli
@@ -16,10 +15,12 @@ from tensorflow.python.tools import saved_model_cli
 from trainer.errors import UsageError
 from trainer.experiment import Evaluation, ExportStrategy
 from trainer.experiments import mnist
-from trainer.exporting import savedmodel, warmup
+from trainer.exporting import savedmodel
 from trainer.inputs.serving import ServingInput
 from trainer.inputs.spec import InputSpec, category, number, vector
 from trainer.inputs.tensors import serving_input
+from trainer.serving import model as loading
+from trainer.serving import warmup
 from trainer.serving.locate import locate
 
 
@@ -327,61 +328,31 @@ def test_assets_are_copied_to_where_they_belong(tmp_path):
             assert file.read() == "True\nFalse\n"
 
 
-# tensorflow_serving's messages, declared from its public .proto files as far as warm-up uses them.
-WARMUP_PROTO = """
-name: "warmup.proto" package: "warmup" syntax: "proto3" dependency: "tensorflow/core/framework/tensor.proto"
-message_type { name: "PredictionLog"
-  field { name: "predict_log" number: 6 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".warmup.PredictLog" } }
-message_type { name: "PredictLog"
-  field { name: "request" number: 1 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".warmup.PredictRequest" } }
-message_type { name: "PredictRequest"
-  field { name: "model_spec" number: 1 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".warmup.ModelSpec" }
-  field { name: "inputs" number: 2 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".warmup.PredictRequest.Entry" }
-  nested_type { name: "Entry" options { map_entry: true }
-    field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
-    field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".tensorflow.TensorProto" } } }
-message_type { name: "ModelSpec"
-  field { name: "name" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
-  field { name: "signature_name" number: 3 label: LABEL_OPTIONAL type: TYPE_STRING } }
-"""
-
-
-@pytest.fixture(scope="module")
-def read_warmup():
-    pool = descriptor_pool.Default()  # which has TensorFlow's own
-    pool.Add(text_format.Parse(WARMUP_PROTO, descriptor_pb2.FileDescriptorProto()))
-    log = message_factory.GetMessageClass(pool.FindMessageTypeByName("warmup.PredictionLog"))
-
-    def read(path):
-        records = tf.data.TFRecordDataset(path)
-        return [log.FromString(record.numpy()).predict_log.request for record in records]
-
-    return read
-
-
-def test_tensorflow_serving_can_replay_the_warm_up_requests(export, read_warmup):
+def test_a_server_can_replay_each_golden_row_through_each_signature(export):
     folder, _ = export
-    signatures, _loaded = load(folder)
-    requests = read_warmup(f"{folder}/assets.extra/tf_serving_warmup_requests")
-    assert len(requests) == 5
-    for request in requests:
-        assert len(UnknownFieldSet(request)) == 0
-        assert sorted(request.inputs) == ["age", "sex"]
-        tensors = {key: tf.constant(tf.make_ndarray(tensor)) for key, tensor in request.inputs.items()}
-        assert [tensors["sex"].dtype, tensors["age"].dtype] == [tf.string, tf.float32]
-        assert signatures[request.model_spec.signature_name](**tensors)["weight"].shape == (1,)
+    loaded = loading.load(folder)
+    requests = warmup.read(f"{folder}/assets.extra/tf_serving_warmup_requests")
+    golden = serving_input(SPEC).golden
+    assert [name for name, _ in requests] == ["serving_default", "serving_examples"] * len(golden["sex"])
+    answers = [loading.call(loaded, loaded.signatures[name], columns)["weight"] for name, columns in requests]
+    for row, (by_key, by_example) in enumerate(zip(answers[::2], answers[1::2], strict=True)):
+        assert by_key.shape == (1,)
+        np.testing.assert_array_equal(by_key, by_example)
+        sent = requests[2 * row][1]
+        assert {key: values.tolist() for key, values in sent.items()} == {
+            "sex": [golden["sex"][row].encode()],
+            "age": [golden["age"][row]],
+        }
 
 
-def test_legacy_keys_are_those_of_the_warm_up_requests_too(tmp_path, read_warmup):
+def test_legacy_keys_are_those_of_the_warm_up_requests_too(tmp_path):
     folder = write(tmp_path, classifier(), serving_input(IMAGE), lambda outputs: {"scores": outputs}, legacy_keys=True)
-    for request in read_warmup(f"{folder}/assets.extra/tf_serving_warmup_requests"):
-        assert list(request.inputs) == ["inputs"]
+    requests = warmup.read(f"{folder}/assets.extra/tf_serving_warmup_requests")
+    assert {name for name, _ in requests} == {"serving_default", "serving_examples"}
+    assert all(list(columns) == ["inputs"] for _, columns in requests)
 
 
-@pytest.mark.parametrize("size", [1, 25, 40, 60, 6000])  # lengths of one byte, two and three
-def test_a_warm_up_request_may_be_of_any_size(tmp_path, read_warmup, size):
-    values = np.arange(2 * size, dtype=np.float32).reshape(2, size)
-    serving = ServingInput({"x": tf.TensorSpec([None, size])}, dict, golden={"x": values})
-    warmup.write(str(tmp_path / "requests"), serving, {"x": "x"}, signature_name="serving_default")
-    read = [tf.make_ndarray(request.inputs["x"]) for request in read_warmup(str(tmp_path / "requests"))]
-    np.testing.assert_array_equal(np.concatenate(read), values)
+def test_without_golden_rows_there_are_no_warm_up_requests(tmp_path):
+    serving = ServingInput({"image": tf.TensorSpec([None, 4])}, dict)
+    folder = write(tmp_path, classifier(), serving, lambda outputs: {"scores": outputs})
+    assert sorted(os.listdir(f"{folder}/assets.extra")) == ["evaluation.json", "schema.json"]

@@ -3,11 +3,14 @@
 import json
 import os
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from trainer.errors import UsageError
+from trainer.errors import RunError, UsageError
 from trainer.experiment import Evaluation, Experiment, ExportStrategy
 from trainer.exporting import strategies
+from trainer.inputs.serving import ServingInput
 from trainer.storage import commit
 
 
@@ -16,6 +19,7 @@ NOW = 1538119270.5
 BEST = ExportStrategy("best", "best")
 LATEST = ExportStrategy("latest", "every_stop")
 FINAL = ExportStrategy("final", "final")
+NO_ROWS = ServingInput({}, dict)
 
 
 @pytest.fixture
@@ -23,12 +27,12 @@ def job_dir(tmp_path):
     return str(tmp_path / "job")
 
 
-def experiment(*export_strategies, goal="min"):
+def experiment(*export_strategies, goal="min", serving=NO_ROWS):
     return Experiment(
         model_fn=lambda: None,
         train_input_fn=lambda shard: None,
         eval_input_fn=lambda shard: None,
-        serving_input_fn=lambda: None,
+        serving_input_fn=lambda: serving,
         train_steps=100,
         predictions_fn=lambda outputs: {"y": outputs},
         metric="rmse",
@@ -190,6 +194,54 @@ def test_a_failed_export_leaves_nothing_and_burns_no_record(job_dir):
     assert names(job_dir, BEST) == ["1538119270"]
     assert exports.newest() == (f"{job_dir}/export/best/1538119270",)
     assert offer_to(exports, 20, 1.0) == ["1538119271"]
+
+
+def test_what_is_refused_is_named_by_where_it_would_have_gone_and_what_was_there_stays(job_dir):
+    exports = opened(job_dir, LATEST)
+    offer_to(exports, 10, 2.0)
+
+    def write(folder, strategy):
+        with open(os.path.join(folder, "saved_model.pb"), "w") as file:
+            file.write("other")
+        raise strategies.RefusedError("is another model")
+
+    with pytest.raises(RunError) as error:
+        exports.export_due(Evaluation(20, {"rmse": 1.0}), final=False, now=NOW, write=write)
+    assert str(error.value) == f"{job_dir}/export/latest/1538119271: is another model"
+    assert error.value.exit_code == 1
+    assert names(job_dir, LATEST) == ["1538119270"]
+
+
+GOLDEN = {"age": np.array([26.0, np.nan], np.float32), "sex": np.array(["True", "?"], object)}
+
+
+@pytest.mark.parametrize(
+    ("golden", "said"),
+    [
+        (GOLDEN, None),
+        ({"age": [26, 30], "sex": ["True", "False"]}, None),
+        ({}, None),
+        ({"age": GOLDEN["age"]}, "golden rows: have age; expected age, sex, as the request has"),
+        ({**GOLDEN, "key": GOLDEN["sex"]}, "golden rows: have age, key, sex; expected age, sex, as the request has"),
+        (
+            {**GOLDEN, "age": GOLDEN["age"][:1]},
+            "golden rows: {'age': (1,), 'sex': (2,)}; expected a row or more, of each",
+        ),
+        ({"age": [], "sex": []}, "golden rows: {'age': (0,), 'sex': (0,)}; expected a row or more, of each"),
+        ({"age": 26.0, "sex": "True"}, "golden rows: {'age': (), 'sex': ()}; expected a row or more, of each"),
+        ({**GOLDEN, "age": ["old", "new"]}, "golden rows: age: could not convert string to float"),
+        ({**GOLDEN, "age": [[26.0], [30.0]]}, "golden rows: age: shape (2, 1); expected (None,)"),
+    ],
+)
+def test_golden_rows_are_found_wrong_before_any_training(golden, said):
+    request = {"age": tf.TensorSpec([None]), "sex": tf.TensorSpec([None], tf.string)}
+    given = experiment(BEST, serving=ServingInput(request, dict, golden=golden))
+    if said is None:
+        strategies.check(given)
+        return
+    with pytest.raises(UsageError) as error:
+        strategies.check(given)
+    assert str(error.value).startswith(said)
 
 
 def test_an_asset_that_went_away_is_said_before_anything_is_written(job_dir, tmp_path):

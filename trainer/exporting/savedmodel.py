@@ -1,10 +1,7 @@
 """Write a live Keras model as a SavedModel whose prediction API has the keys that the experiment chose.
 
-    with commit.staged(destination) as folder:
-        savedmodel.write(folder, model, serving=serving, predictions_fn=..., strategy=strategy, evaluation=evaluation)
-
-Signatures: `serving_default` takes the request keys of the serving input; `serving_examples` takes the same requests
-as serialized `tf.Example`s, for tools that stream those.
+with commit.staged(destination) as folder:
+    savedmodel.write(folder, model, serving=serving, predictions_fn=..., strategy=strategy, evaluation=evaluation)
 """
 
 import contextlib
@@ -19,16 +16,12 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from trainer import strictjson
-from trainer.errors import UsageError
 from trainer.experiment import Evaluation, ExportStrategy
-from trainer.exporting import warmup
+from trainer.exporting import signatures
 from trainer.exporting.strategies import ASSETS_EXTRA, EVALUATION, SCHEMA
 from trainer.inputs.serving import ServingInput
+from trainer.serving import warmup
 from trainer.storage import paths
-
-
-DEFAULT = "serving_default"
-EXAMPLES = "serving_examples"
 
 
 def write(
@@ -41,11 +34,10 @@ def write(
     evaluation: Evaluation,
 ) -> None:
     """Write the model into a local folder: graph, variables, and what goes beside them in `assets.extra/`."""
-    keys = request_keys(serving, legacy_keys=strategy.legacy_keys)
-    with _computing_in_float32(model):
-        module, signatures = _signatures(model, serving, predictions_fn, keys, legacy_keys=strategy.legacy_keys)
+    with computing_in_float32(model):
+        module, functions = _functions(model, serving, predictions_fn, legacy_keys=strategy.legacy_keys)
         try:
-            tf.saved_model.save(module, folder, signatures=signatures)
+            tf.saved_model.save(module, folder, signatures=functions)
         except tf.errors.OpError as error:
             raise OSError(error.message) from error  # a full disk, mostly; whoever made the folder says which
     if strategy.as_text:
@@ -56,7 +48,8 @@ def write(
     _write_json(os.path.join(extra, EVALUATION), record)
     _write_json(os.path.join(extra, SCHEMA), serving.schema)
     if serving.golden:
-        warmup.write(os.path.join(extra, warmup.NAME), serving, keys, signature_name=DEFAULT)
+        requests = signatures.requests(serving, legacy_keys=strategy.legacy_keys)
+        warmup.write(os.path.join(extra, warmup.NAME), signatures.one_by_one(requests))
     for name, source in strategy.assets_extra.items():
         target = os.path.join(extra, name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -64,22 +57,11 @@ def write(
             shutil.copyfileobj(content, file)
 
 
-def request_keys(serving: ServingInput, *, legacy_keys: bool) -> dict[str, str]:
-    """The key under which each input is served: its own, but `inputs` for legacy clients of a model with one."""
-    if legacy_keys and len(serving.request) == 1:
-        return dict.fromkeys(serving.request, "inputs")
-    return {name: name for name in serving.request}
-
-
-def _signatures(
-    model: keras.Model,
-    serving: ServingInput,
-    predictions_fn: Callable[[Any], dict[str, Any]],
-    keys: Mapping[str, str],
-    *,
-    legacy_keys: bool,
+def _functions(
+    model: keras.Model, serving: ServingInput, predictions_fn: Callable[[Any], dict[str, Any]], *, legacy_keys: bool
 ) -> tuple[tf.Module, dict[str, Any]]:
-    """The signatures, and the module that owns the variables and tables that they use."""
+    """The functions of the signatures, and the module that owns the variables and tables that they use."""
+    keys = signatures.request_keys(serving, legacy_keys=legacy_keys)
     module = tf.Module(name="export")
     # The variables, not the Keras object: tracking the model would save its training state and its train functions.
     module.variables_of_model = [variable.value for variable in model.variables]
@@ -92,7 +74,7 @@ def _signatures(
 
     encoded = {n: tf.TensorSpec(s.shape, s.dtype) for n, s in serving.request.items() if n not in serving.forward}
     predict = predict.get_concrete_function(encoded)  # traced once, for both signatures
-    response_keys = _response_keys(predict.structured_outputs, serving, legacy_keys=legacy_keys)
+    response_keys = signatures.response_keys(predict.structured_outputs, serving, legacy_keys=legacy_keys)
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
         outputs = predict({name: request[name] for name in encoded})
@@ -105,31 +87,20 @@ def _signatures(
     def default(request: dict[str, Any]) -> dict[str, Any]:
         return answer({name: request[key] for name, key in keys.items()})
 
-    signatures = {DEFAULT: default.get_concrete_function()}
-    if all(spec.shape[1:].is_fully_defined() for spec in serving.request.values()):  # else no tf.Example can hold it
-        examples_key = "inputs" if legacy_keys else "examples"
-        parsed = {n: tf.io.FixedLenFeature(s.shape[1:], _wire_dtype(s.dtype)) for n, s in serving.request.items()}
+    functions = {signatures.DEFAULT: default.get_concrete_function()}
+    if signatures.has_examples(serving):
+        examples_key = signatures.examples_key(legacy_keys=legacy_keys)
+        parsed = {
+            n: tf.io.FixedLenFeature(s.shape[1:], signatures.wire_dtype(s.dtype)) for n, s in serving.request.items()
+        }
 
         @tf.function(input_signature=[{examples_key: tf.TensorSpec([None], tf.string, examples_key)}])
         def from_examples(request: dict[str, Any]) -> dict[str, Any]:
             values = tf.io.parse_example(request[examples_key], parsed)
             return answer({name: tf.cast(values[name], spec.dtype) for name, spec in serving.request.items()})
 
-        signatures[EXAMPLES] = from_examples.get_concrete_function()
-    return module, signatures
-
-
-def _response_keys(outputs: Any, serving: ServingInput, *, legacy_keys: bool) -> dict[str, str]:
-    """The key under which each output is served. Raises `UsageError` where there is none, or it is forwarded too."""
-    if not isinstance(outputs, Mapping) or not outputs or not all(isinstance(name, str) for name in outputs):
-        raise UsageError(f"predictions_fn: returned {outputs!r}; expected a dict of tensors by response key")
-    keys = dict.fromkeys(outputs, "outputs") if legacy_keys and len(outputs) == 1 else {name: name for name in outputs}
-    clash = sorted(set(keys.values()) & set(serving.forward))
-    if clash:
-        raise UsageError(
-            f"predictions_fn: response key {clash[0]!r} is also forwarded from the request; expected another name"
-        )
-    return keys
+        functions[signatures.EXAMPLES] = from_examples.get_concrete_function()
+    return module, functions
 
 
 def _tables(model: keras.Model) -> list[Any]:
@@ -138,16 +109,9 @@ def _tables(model: keras.Model) -> list[Any]:
     return [part for part in tracked if isinstance(part, tf.saved_model.experimental.TrackableResource)]
 
 
-def _wire_dtype(dtype: tf.DType) -> tf.DType:
-    """The dtype that a tf.Example has for values of this one."""
-    if dtype == tf.string:
-        return dtype
-    return tf.float32 if dtype.is_floating else tf.int64
-
-
 @contextlib.contextmanager
-def _computing_in_float32(model: keras.Model) -> Iterator[None]:
-    """Make a model of mixed precision compute in float32 while its export is traced.
+def computing_in_float32(model: keras.Model) -> Iterator[None]:
+    """Make a model of mixed precision compute in float32, as its export does.
 
     Weights are float32 either way; bfloat16 in a graph is slow or missing where the export may be served.
     """

@@ -15,8 +15,11 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from trainer.errors import MissingError, UsageError
+import numpy as np
+
+from trainer.errors import MissingError, RunError, UsageError
 from trainer.experiment import Evaluation, Experiment, ExportStrategy, Goal
+from trainer.inputs.serving import ServingInput
 from trainer.storage import commit, paths
 
 
@@ -25,6 +28,10 @@ EVALUATION = "evaluation.json"
 SCHEMA = "schema.json"
 TIME_DIGITS = 10  # unix seconds, as TensorFlow Serving and gcloud expect
 log = logging.getLogger("trainer.exporting")
+
+
+class RefusedError(RunError):
+    """What was written must not be exported; reads as the end of a sentence that begins with its folder."""
 
 
 def check(experiment: Experiment) -> None:
@@ -41,7 +48,27 @@ def check(experiment: Experiment) -> None:
             )
         check_assets(strategy)
     if experiment.export_strategies:
-        experiment.serving_input_fn()  # raises where a key cannot be served
+        check_golden(experiment.serving_input_fn())  # which itself raises where a key cannot be served
+
+
+def check_golden(serving: ServingInput) -> None:
+    """Raise `UsageError` for golden rows, if there are any, that are not requests."""
+    if not serving.golden:
+        return
+    if serving.golden.keys() != serving.request.keys():
+        found, expected = (", ".join(sorted(keys)) for keys in (serving.golden, serving.request))
+        raise UsageError(f"golden rows: have {found}; expected {expected}, as the request has")
+    rows = {name: np.shape(values)[:1] for name, values in serving.golden.items()}
+    if len(set(rows.values())) > 1 or not all(all(count) and count for count in rows.values()):
+        raise UsageError(f"golden rows: {rows}; expected a row or more, of each input as many")
+    for name, spec in serving.request.items():
+        values = np.asarray(serving.golden[name])
+        try:
+            values.astype(spec.dtype.as_numpy_dtype)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"golden rows: {name}: {error}; expected {spec.dtype.name}") from error
+        if not spec.shape.is_compatible_with(values.shape):
+            raise UsageError(f"golden rows: {name}: shape {values.shape}; expected {spec.shape}")
 
 
 def check_assets(strategy: ExportStrategy) -> None:
@@ -116,7 +143,10 @@ class Exports:
         now: float,
         write: Callable[[str, ExportStrategy], None],
     ) -> list[str]:
-        """Export by every strategy that is due, `write(folder, strategy)` making the files; return the new folders."""
+        """Export by every strategy that is due, `write(folder, strategy)` making the files; return the new folders.
+
+        What it refuses by a `RefusedError` is not exported, and raises `RunError`; all else stays as it is.
+        """
         experiment, written = self._experiment, []
         for strategy in experiment.export_strategies:
             newest = self._newest[strategy.name]
@@ -126,7 +156,10 @@ class Exports:
             directory, folders = folder_of(self._job_dir, strategy), self._folders[strategy.name]
             destination = paths.join(directory, _next_name(folders, now))
             with commit.staged(destination, self._submit) as folder:
-                write(folder, strategy)
+                try:
+                    write(folder, strategy)
+                except RefusedError as error:
+                    raise RunError(f"{destination}: {error}") from error
             folders.append(destination)
             self._newest[strategy.name] = evaluation
             if strategy.exports_to_keep is not None:

@@ -112,7 +112,7 @@ def read_tfrecord(spec: InputSpec, unit: Unit) -> Columns:
     parts: list[Columns] = []
     first = 0  # the number of the batch's first record, from 0
     with open_text(unit.path, unit.known) as file:
-        for batch in _batches(_records(file, unit.path)):
+        for batch in _batches(framed(file, unit.path)):
             table = _table(spec, batch, unit.path, first)
             try:
                 encoded = encoding.encode(spec, table)
@@ -128,7 +128,7 @@ def read_tfrecord(spec: InputSpec, unit: Unit) -> Columns:
 def count_tfrecord(path: str) -> int:
     """The number of whole records. A damaged one raises `RunError`."""
     with open_text(path) as file:
-        return sum(1 for _ in _records(file, path))
+        return sum(1 for _ in framed(file, path))
 
 
 def write_tfrecord(path: str, images: np.ndarray, labels: np.ndarray) -> None:
@@ -160,7 +160,7 @@ def _framed(data: bytes) -> bytes:
     return size + CHECKSUM.pack(_checksum(size)) + data + CHECKSUM.pack(_checksum(data))
 
 
-def _records(file: BinaryIO, path: str) -> Iterator[bytes]:
+def framed(file: BinaryIO, path: str) -> Iterator[bytes]:
     """The records' data, each checked against its checksum."""
     number = 0
     while head := file.read(LENGTH.size):

@@ -53,17 +53,25 @@ def serving_input(spec: InputSpec, *, forward: tuple[str, ...] = ()) -> ServingI
     )
 
 
-def golden(spec: InputSpec, forward: tuple[str, ...] = (), *, rows: int = 5) -> dict[str, np.ndarray]:
-    """Made-up request rows that use different words and numbers: for warm-up and for comparing models."""
+def golden(spec: InputSpec, forward: tuple[str, ...] = (), *, rows: int | None = None) -> dict[str, np.ndarray]:
+    """Made-up request rows that use every word, an unknown one, and numbers of both signs: for warm-up and checks.
+
+    The last row lacks what may be missing. `rows` is as many as that takes, at least five.
+    """
+    count = rows or max(5, *(len(f.vocabulary) + 2 for f in spec.features))
     random = np.random.default_rng(0)
     request: dict[str, np.ndarray] = {}
     for feature in spec.features:
         if feature.vocabulary:
-            words = (*feature.vocabulary, MISSING[0])
-            request[feature.name] = np.array([words[i % len(words)] for i in range(rows)], object)
+            words = (*feature.vocabulary, "?", MISSING[0])  # one that no file has, and what files have for none
+            request[feature.name] = np.array([*(words[i % len(words)] for i in range(count - 1)), MISSING[0]], object)
         elif feature.dtype == "int64":
-            request[feature.name] = np.arange(rows, dtype=np.int64)
+            request[feature.name] = np.arange(count, dtype=np.int64) - 1
         else:
             scale = feature.default or 1.0
-            request[feature.name] = (scale * random.uniform(0.5, 1.0, (rows, *feature.shape))).astype(np.float32)
-    return request | {name: np.array([f"{name}-{i}" for i in range(rows)], object) for name in forward}
+            values = (scale * random.uniform(0.5, 1.0, (count, *feature.shape))).astype(np.float32)
+            values[1:3] *= np.array([0.0, -1.0], np.float32).reshape(-1, *[1] * len(feature.shape))[: count - 1]
+            if feature.default is not None:
+                values[-1] = np.nan
+            request[feature.name] = values
+    return request | {name: np.array([f"{name}-{i}" for i in range(count)], object) for name in forward}

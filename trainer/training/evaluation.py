@@ -13,7 +13,7 @@ import keras
 
 from trainer.errors import RunError, UsageError
 from trainer.experiment import Evaluation, Experiment, ExportStrategy
-from trainer.exporting import savedmodel, strategies
+from trainer.exporting import checker, parity, savedmodel, strategies
 from trainer.inputs import dataset
 from trainer.inputs.batches import Shard
 from trainer.settings.run import Run
@@ -49,13 +49,21 @@ class Evaluations:
         self._between = between
         self._submit = submit
         self._exports = strategies.Exports(run.job_dir, experiment, submit)
+        self._said_unchecked = False
 
     def open(self, model: keras.Model) -> None:
         """Take the model, and read what has been exported before. Raises `UsageError` for what cannot be exported."""
         strategies.check(self._experiment)  # not before: it makes tensors, and a cluster has to be formed first
+        exports = bool(self._experiment.export_strategies)
+        self._is_checked = exports and bool(self._experiment.serving_input_fn().golden)
         self.model = model
         self._steps = EvalSteps(model, self.input.zeros())
         self.refresh()
+
+    def prepare(self) -> None:
+        """See that what checks the exports is there when the first is written; who does not export need not call it."""
+        if self._is_checked:
+            checker.shared().prepare()
 
     def refresh(self) -> None:
         """Read what has been exported, by another process too."""
@@ -63,6 +71,7 @@ class Evaluations:
 
     def metrics(self) -> dict[str, float]:
         """The metrics of the model as it is, over the evaluation input or its first `--eval-steps` batches."""
+        self.prepare()  # an export may follow
         self.model.reset_metrics()
         self._pass()
         found = metrics_of(self.model)
@@ -83,6 +92,13 @@ class Evaluations:
             savedmodel.write(
                 folder, self.model, serving=serving, predictions_fn=predictions_fn, strategy=strategy, evaluation=found
             )
+            if serving.golden:
+                parity.check(folder, self.model, serving=serving, predictions_fn=predictions_fn, strategy=strategy)
+            elif not self._said_unchecked:
+                self._said_unchecked = True
+                log.warning(
+                    "exports are not checked against the model: give the ServingInput `golden` rows to call both with"
+                )
 
         for folder in self._exports.export_due(found, final=final, now=time.time(), write=write):
             fields = {"global_step": global_step, "export": folder}

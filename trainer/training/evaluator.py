@@ -74,6 +74,7 @@ class Evaluator:
         state.build_variables(self.model, self.evaluations.input.zeros())
         self.named = state.variables(self.model)
         self.evaluations.open(self.model)
+        self.evaluations.prepare()
         self.evaluations.input.check()
         self.held.journal.open()
         self.watch = ending.Watch(self.run.job_dir)

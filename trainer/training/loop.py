@@ -88,6 +88,8 @@ class Trainer:
     def _run(self, *, evaluate: bool) -> Outcome:
         with self._opened():
             restored = self._restore()
+            if evaluate and not self.cluster.size and self.step < self.train_steps:
+                self.evaluations.prepare()  # beside the first steps
             self.replicas.push()
             if restored:
                 self.replicas.seek(self.step)
