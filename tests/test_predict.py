@@ -13,7 +13,7 @@ from test_serving_model import place, write_model
 
 from trainer import predict
 from trainer.errors import RunError, UsageError
-from trainer.serving.table import Table
+from trainer.prediction.table import Table
 from trainer.settings import command
 
 

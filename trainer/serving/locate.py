@@ -33,7 +33,7 @@ def locate(directory: str) -> str:
         if commit.is_committed(directory):
             commit.verify(directory)
         return directory
-    exports = _newest_first(directory)
+    exports = newest_first(directory)
     if not exports:
         raise UsageError(
             f"{directory}: no export; expected {' or '.join(MODEL_FILES)} in it, "
@@ -55,14 +55,20 @@ def is_export(directory: str) -> bool:
     return any(paths.exists(paths.join(directory, name)) for name in MODEL_FILES)
 
 
-def _newest_first(directory: str) -> list[str]:
+def newest_first(directory: str) -> list[str]:
+    """The committed exports in a strategy's folder or below a job dir; not looked into, so they may be damaged."""
     below = paths.join(directory, "export")
     folders = [directory, *(paths.join(below, strategy) for strategy in paths.list_names(below))]
     found = [
-        (int(paths.name(export)), paths.name(folder) == PREFERRED, export)
+        export
         for folder in folders
         if paths.is_directory(folder)
         for export in commit.committed(folder)
         if len(paths.name(export)) == TIME_DIGITS and is_export(export)
     ]
-    return [export for _, _, export in sorted(found, reverse=True)]
+    return sorted(found, key=order, reverse=True)
+
+
+def order(export: str) -> tuple[int, bool, str]:
+    """What is greater for the one of two exports that is taken: its time; then that it is a best one."""
+    return int(paths.name(export)), paths.name(paths.parent(export)) == PREFERRED, export

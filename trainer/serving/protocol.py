@@ -75,6 +75,7 @@ class Request:
 
     instances: list[Any]
     signature_name: str | None = None
+    columnar: bool = False  # sent as columns, to be answered so
 
 
 def request(body: Any) -> Request:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from trainer.errors import RunError
 from trainer.serving import protocol, values
@@ -45,16 +45,15 @@ def open_binary(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
 
 
 @contextlib.contextmanager
-def open_seekable(path: str) -> Iterator[BinaryIO]:
-    """The bytes of a file, or of a copy on disk of standard input."""
+def readable(path: str) -> Iterator[str]:
+    """The path itself, or that of a copy on disk of standard input, which can be read more than once."""
     if path != STDIN:
-        with paths.open_input(path) as file:
-            yield file
+        yield path
         return
-    with tempfile.TemporaryFile() as copy:
+    with tempfile.NamedTemporaryFile() as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
-        copy.seek(0)
-        yield cast(BinaryIO, copy)
+        copy.flush()
+        yield copy.name
 
 
 def shown_name(path: str) -> str:

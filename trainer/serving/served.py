@@ -1,0 +1,94 @@
+"""A model that is served: its newest export is loaded, warmed up, and replaced when a newer one is committed.
+
+    served = Served(Source("babyweight", job_dir))
+    model = load(locate(job_dir))                   # in a thread; later newer(job_dir, than=..., refused=...)
+    served.take(model, Batcher(model, ...))         # in the event loop: the next request goes there
+
+A request belongs to the version that it met, which is gone when the last of its requests is answered.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from trainer.errors import RunError
+from trainer.serving import locate, warmup
+from trainer.serving import model as calling
+from trainer.serving.batching import Batcher
+from trainer.serving.model import Model
+from trainer.serving.options import Source
+from trainer.serving.protocol import Code, PredictionError
+from trainer.storage import commit, paths
+
+
+log = logging.getLogger("trainer.serving")
+
+
+@dataclass(frozen=True)
+class Version:
+    """An export in memory, with the requests that wait for it."""
+
+    number: str  # of its folder; 1 for a folder that has none
+    model: Model
+    batcher: Batcher
+
+
+class Served:
+    """A model that is served, and the version of it that answers now: none until the first is warm."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.version: Version | None = None
+
+    def take(self, model: Model, batcher: Batcher) -> None:
+        """Let this model answer from now on."""
+        self.version = Version(number(model.directory), model, batcher)
+
+
+def number(export: str) -> str:
+    """The version that an export's folder is."""
+    name = paths.name(export)
+    return name if name.isdecimal() else "1"
+
+
+def load(export: str) -> Model:
+    """Load an export that was verified, and warm it up."""
+    model = calling.load(export)
+    _warm_up(model)
+    return model
+
+
+def newer(directory: str, than: str, refused: set[str]) -> Model | None:
+    """The newest export of a directory that is newer `than` another and can be used, or none.
+
+    What cannot be used is logged and `refused` from then on, but not what only could not be read this time.
+    """
+    if locate.is_export(directory):
+        return None
+    for export in locate.newest_first(directory):
+        if locate.order(export) <= locate.order(than):
+            return None
+        if export in refused:
+            continue
+        try:
+            commit.verify(export)
+            return load(export)
+        except RunError as error:
+            log.warning("%s; still serving %s", error, than)
+            if isinstance(error, commit.DamagedError) or (
+                isinstance(error, PredictionError) and error.code == Code.LOAD
+            ):
+                refused.add(export)
+    return None
+
+
+def _warm_up(model: Model) -> None:
+    """Send the requests that came with the export: a first call waits for TensorFlow's preparations."""
+    path = paths.join(model.directory, "assets.extra", warmup.NAME)
+    if not paths.exists(path):
+        return
+    try:
+        for name, columns in warmup.read(path):
+            if name in model.signatures:
+                calling.call(model, model.signatures[name], columns)
+    except RunError as error:
+        log.warning("%s: not warmed up: %s", model.directory, error)
