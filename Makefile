@@ -3,10 +3,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= jobs
+PORT ?= 8501
+SERVED = $(foreach name,babyweight mnist,$(if $(wildcard $(JOBS)/$(name)/export),--model $(name)=$(JOBS)/$(name)))
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all check babyweight mnist distributed bench clean
+.PHONY: help train test test-all check babyweight mnist distributed serve bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +43,15 @@ distributed: $(VENV)/installed  ## train babyweight on chief, worker and evaluat
 	@echo "A prediction, in pounds:"
 	@$(RUN) trainer.predict --model-dir $(JOBS)/distributed --json-instances docs/examples/babyweight.json --format table
 
+serve: $(VENV)/installed  ## serve the newest exports of make train, and a page to try them: http://127.0.0.1:8501/
+	@test -n "$(SERVED)" || { echo "make: nothing to serve below $(JOBS)/; run make train first"; exit 1; }
+	$(RUN) trainer.serve --port $(PORT) $(SERVED)
+
 bench: $(VENV)/dev  ## our speed beside the peers', in one run
 	$(RUN) benchmarks.run
 
 clean:  ## remove the environment, the sample data and the jobs
-	rm -rf $(VENV) $(JOBS) build dist *.egg-info data/babyweight data/mnist
+	rm -rf $(VENV) .peers $(JOBS) build dist *.egg-info data/babyweight data/mnist
 
 $(VENV)/installed: setup.py
 	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) is not installed; Python 3.10 to 3.12 is needed"; exit 1; }

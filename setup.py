@@ -19,7 +19,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["trainer", "trainer.*"]),
-    package_data={"trainer": ["py.typed"]},
+    package_data={"trainer": ["py.typed", "serving/pages/*"]},
     install_requires=[
         "tensorflow>=2.21,<2.23",  # trainer/training/peers.py and trainer/serving/model.py use what is not public
         "keras>=3.12,<3.17",

@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import cluster, gcs
+from benchmarks import serving as servers
 from trainer.processes import Task
 from trainer.samples import babyweight
 
@@ -212,6 +213,54 @@ def mirrored(folder: Path) -> list[Row]:
     return rows
 
 
+def serving(folder: Path) -> list[Row]:
+    """The prediction server under load, beside the better of KServe's and MLServer's Python servers."""
+    found = servers.beside_peers(folder, babyweight_export(folder))
+    rows = []
+    many = str(servers.CLIENTS)
+    rate = {name: servers.median(loads[many], "requests_per_second") for name, loads in found.items()}
+    better = max((peer.name for peer in servers.PEERS), key=lambda name: rate[name])
+    ours, theirs = ([load.requests_per_second for load in found[name][many]] for name in ("trainer", better))
+    rows.append(ratio(f"{many} clients, one instance a request, requests/s / {better}", ours, theirs, at_least=3))
+    rows.append(Row("  requests/s", f"{rate['trainer']:,.0f}", "at least 4,000", rate["trainer"] >= 4000))
+    for peer in servers.PEERS:
+        latency = f"p50 {servers.median(found[peer.name]['1'], 'p50_ms'):.1f} ms, p99 "
+        latency += f"{servers.median(found[peer.name]['1'], 'p99_ms'):.1f} ms with one client"
+        rows.append(Row(f"  {peer.name}", f"{rate[peer.name]:,.0f}/s; {latency}", "peer", meets=True))
+    p50, p99 = (servers.median(found["trainer"]["1"], name) for name in ("p50_ms", "p99_ms"))
+    rows.append(Row("one client: p50 / p99", f"{p50:.2f} ms / {p99:.2f} ms", "at most 2 / 6 ms", p50 <= 2 and p99 <= 6))
+    failed = sum(load.failed for loads in found["trainer"].values() for load in loads)
+    rows.append(Row("  failed requests", f"{failed}", "none", not failed))
+    return rows
+
+
+def soak(folder: Path) -> list[Row]:
+    """A minute of full load on the prediction server while newer exports come."""
+    found = servers.soak(folder, babyweight_export(folder))
+    what = f"{servers.SOAK_S} s at full load, {found['reloads']:.0f} reloads: failed requests"
+    growth = found["growth"]
+    return [
+        Row(what, f"{found['failed']:.0f} ({found['requests_per_second']:,.0f}/s)", "none", not found["failed"]),
+        Row("  growth of memory", f"{growth:.1%}", "at most 5%", growth <= 0.05),
+    ]
+
+
+def prediction(folder: Path) -> list[Row]:
+    """Batch prediction from a CSV file of two million rows, beside pandas and a signature."""
+    files, export = f"{csv(folder, 2_500_000)}/train.csv*", babyweight_export(folder)
+    ours, theirs = [], []
+    for i in range(ROUNDS):
+        for peer, speeds in ((False, ours), (True, theirs)):
+            words = [*(["--peer"] if peer else []), export, files, str(folder / f"predictions-{i}-{peer}")]
+            found = json.loads(output([sys.executable, "-m", "benchmarks.predict", *words]).splitlines()[-1])
+            speeds.append(found["rows_per_second"])
+    rows = statistics.median(ours)
+    return [
+        Row("batch prediction from CSV, rows/s", f"{rows:,.0f}", "at least 400,000", rows >= 400_000),
+        ratio("  over pandas and a signature", ours, theirs, at_least=1),
+    ]
+
+
 MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
     "start": start,
     "rmse": rmse,
@@ -222,6 +271,9 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
     "remote_job": remote_job,
     "remote_input": remote_input,
     "mirrored": mirrored,
+    "serving": serving,
+    "soak": soak,
+    "prediction": prediction,
 }
 
 
@@ -231,6 +283,14 @@ def csv(folder: Path, rows: int) -> Path:
     if not files.exists():
         babyweight.write(str(files), rows=rows, train_shards=max(4, rows // 1_250_000 * 4))
     return files
+
+
+def babyweight_export(folder: Path) -> str:
+    """An export of babyweight, trained for a moment; made once."""
+    job_dir = folder / "served"
+    if not job_dir.exists():
+        done(job_dir, "babyweight", csv(folder, 1_250_000), "--train-steps", "200", "--export-strategy", "final")
+    return servers.newest_export(job_dir)
 
 
 def task(job_dir: Path, files: Path, *flags: str) -> list[float]:

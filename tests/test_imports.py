@@ -13,7 +13,7 @@ ENTRY_POINTS = ("task", "predict", "data", "launch", "serve", "submit", "tune", 
 LAYERS = (
     ENTRY_POINTS,
     ("experiments", "training", "samples"),
-    ("modeling", "exporting"),
+    ("modeling", "exporting", "prediction"),
     ("experiment",),
     ("inputs", "serving", "cloud", "processes"),
     ("storage", "settings"),
@@ -22,17 +22,19 @@ LAYERS = (
 """The parts of the package from the top; the modules of one part belong to its layer."""
 
 LIGHT = (
-    *(f"trainer.{name}" for name in ("task", "predict", "data", "launch")),
+    *(f"trainer.{name}" for name in ("task", "predict", "data", "launch", "serve")),
     *(f"trainer.settings.{name}" for name in ("run", "flags", "command", "cluster", "experiments", "job", "logs")),
     *(f"trainer.storage.{name}" for name in ("paths", "local", "gcs", "client", "ranges", "entry", "commit")),
     *(f"trainer.storage.{name}" for name in ("uploads", "lease")),
+    *(f"trainer.serving.{name}" for name in ("locate", "options", "protocol", "values")),
+    *(f"trainer.prediction.{name}" for name in ("recipe", "sharded", "parts", "progress", "requests")),
     "trainer.training.journal",
     "trainer.training.ending",
     "trainer.processes",
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),
     *(f"trainer.inputs.{name}" for name in ("spec", "source", "batches", "serving")),
     "trainer.experiment",
-    "trainer.exporting.strategies",
+    *(f"trainer.exporting.{name}" for name in ("strategies", "checker")),
 )
 
 
