@@ -291,16 +291,17 @@ def test_a_name_that_is_no_model_is_not_counted_as_one(url):
 def test_each_request_is_a_line_as_cloud_logging_shows_it(exports, capsys):
     logging.getLogger("trainer").setLevel("INFO")
     with serving(("toy", exports)) as url:
-        ask(url, "/v1/models/to%22y?x=1", None)
-    line = next(json.loads(line) for line in capsys.readouterr().out.splitlines() if "to%22y" in line)
+        ask(url, '/v1/models/to"y\\?x=1')
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    line = next(line for line in lines if "/v1/models/to" in line["message"])
     assert line["severity"] == "INFO"
-    assert line["message"] == "GET /v1/models/to%22y 404"
+    assert line["message"] == 'GET /v1/models/to"y\\ 404'
     request = line["httpRequest"]
     assert re.fullmatch(r"0\.\d{6}s", request.pop("latency"))
     assert int(request.pop("responseSize")) > 10
     assert request == {
         "requestMethod": "GET",
-        "requestUrl": "/v1/models/to%22y",
+        "requestUrl": '/v1/models/to"y\\',
         "status": 404,
         "remoteIp": "127.0.0.1",
     }

@@ -87,7 +87,7 @@ def test_a_damaged_export_is_passed_over_and_said_once(constants, tmp_path, warn
     good = place(constants / "2", tmp_path / "1500000001")
     if damage == "changed":
         bad = place(constants / "3", tmp_path / "1500000002")
-        with open(os.path.join(bad, "saved_model.pb"), "ab") as file:
+        with open(os.path.join(bad, "variables", "variables.data-00000-of-00001"), "ab") as file:
             file.write(b"x")
     else:
         shutil.copytree(constants / "3", tmp_path / "broken")

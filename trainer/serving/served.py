@@ -62,8 +62,6 @@ def newer(directory: str, than: str, refused: set[str]) -> Model | None:
 
     What cannot be used is logged and `refused` from then on, but not what only could not be read this time.
     """
-    if locate.is_export(directory):
-        return None
     for export in locate.newest_first(directory):
         if locate.order(export) <= locate.order(than):
             return None

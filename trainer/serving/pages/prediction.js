@@ -9,8 +9,8 @@ import { dataOf, format, inOtherUnit, percent, toNumber } from "./numbers.js";
 const MOST_BARS = 50;
 
 /**
- * The card of a model's prediction. `show(prediction)` puts it there, `fail(error)` says why there is none and keeps the
- * one before, dimmed; `warn(error)` says what failed besides; `wait()` dims it while the inputs make no request;
+ * The card of a model's prediction. `show(prediction)` puts it there, `fail(error)` says why there is none and keeps
+ * the one before, dimmed; `warn(error)` says what failed besides; `wait()` dims it while the inputs make no request;
  * `clear(text)` says what to do first.
  */
 export function answer(model, { retry }) {
