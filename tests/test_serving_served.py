@@ -115,16 +115,19 @@ def test_damaged_warm_up_requests_do_not_stop_a_server(constants, tmp_path, warn
     assert "not warmed up" in warnings.text
 
 
-def test_warm_up_requests_are_sent_to_the_model(babyweight_job, monkeypatch):
-    calls = []
+def test_warm_up_requests_are_sent_one_by_one_and_together(babyweight_job, monkeypatch):
+    rows = []
     call = calling.call
-    monkeypatch.setattr(
-        calling,
-        "call",
-        lambda model, signature, columns: calls.append(signature.name) or call(model, signature, columns),
-    )
+
+    def counted(model, signature, columns):
+        rows.append((signature.name, len(next(iter(columns.values())))))
+        return call(model, signature, columns)
+
+    monkeypatch.setattr(calling, "call", counted)
     served.load(served.locate.locate(babyweight_job))
-    assert "serving_default" in calls
+    for name in ("serving_default", "serving_examples"):
+        assert rows.count((name, 1)) > 10
+        assert rows.count((name, rows.count((name, 1)))) == 1
 
 
 def test_a_newer_export_takes_over_without_a_failed_request(constants, tmp_path):

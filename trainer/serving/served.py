@@ -10,10 +10,12 @@ A request belongs to the version that it met, which is gone when the last of its
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+
 from trainer.errors import RunError
 from trainer.serving import locate, warmup
 from trainer.serving import model as calling
-from trainer.serving.batching import Batcher
+from trainer.serving.batching import Batcher, is_joinable
 from trainer.serving.model import Model
 from trainer.serving.options import Source
 from trainer.serving.protocol import Code, PredictionError
@@ -80,13 +82,17 @@ def newer(directory: str, than: str, refused: set[str]) -> Model | None:
 
 
 def _warm_up(model: Model) -> None:
-    """Send the requests that came with the export: a first call waits for TensorFlow's preparations."""
+    """Send the requests that came with the export, one by one and together: a first call waits for preparations."""
     path = paths.join(model.directory, "assets.extra", warmup.NAME)
     if not paths.exists(path):
         return
     try:
-        for name, columns in warmup.read(path):
-            if name in model.signatures:
-                calling.call(model, model.signatures[name], columns)
+        requests = [(name, columns) for name, columns in warmup.read(path) if name in model.signatures]
+        for name, columns in requests:
+            calling.call(model, model.signatures[name], columns)
+        for name in {name for name, _ in requests if is_joinable(model.signatures[name])}:
+            parts = [columns for other, columns in requests if other == name]
+            joined = {key: np.concatenate([part[key] for part in parts]) for key in model.signatures[name].inputs}
+            calling.call(model, model.signatures[name], joined)
     except RunError as error:
         log.warning("%s: not warmed up: %s", model.directory, error)
