@@ -11,11 +11,10 @@ from test_serving_model import SCHEMA, place, write_model
 from tests.serving import ask, ask_on, connect, serving
 from trainer.serving import app
 from trainer.serving import model as calling
-from trainer.serving.app import Models
 from trainer.serving.locate import locate
 from trainer.serving.metrics import Metrics
 from trainer.serving.options import Limits, Source
-from trainer.serving.served import Served
+from trainer.serving.served import Models, Served
 
 
 TRUE, FALSE = {"is_male": "True", "mother_age": 26}, {"is_male": "False", "mother_age": 29.0}

@@ -20,58 +20,31 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from trainer.errors import RunError
-from trainer.serving import metrics, page, protocol, values
+from trainer.serving import metrics, page, protocol
 from trainer.serving.batching import OverloadedError, SlowError
 from trainer.serving.dialects import ML_ENGINE, TF_SERVING, VERTEX, Dialect
 from trainer.serving.guard import MODEL, Receive, Scope, Send, error_of, respond
 from trainer.serving.options import Limits
 from trainer.serving.protocol import Code, PredictionError
-from trainer.serving.served import Served, Version
+from trainer.serving.served import LoadingError, Models, NotServedError, Served, Version
 
 
 HEALTH = "/healthz"
 LARGE_BYTES = 1 << 18  # a body that is parsed in a thread, since that takes a millisecond
 
 
-class RefusedError(RunError):
-    """A request that is not answered, and the status that says why."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+class TooLargeError(RunError):
+    """A request has more bytes than it may have."""
 
 
-class Models:
-    """The models by name; a name may have several labelled versions, the first of which is the default."""
-
-    def __init__(self, served: list[Served]) -> None:
-        self.all = served
-        self._by_name: dict[str, list[Served]] = {}
-        for one in served:
-            self._by_name.setdefault(one.source.name, []).append(one)
-
-    def find(self, name: str, version: str | None) -> tuple[Served, Version]:
-        """The model that a URL names. Raises `RefusedError` where there is none, or where it is not loaded yet."""
-        candidates = self._by_name.get(name)
-        if not candidates:
-            raise RefusedError(
-                404, f"model {values.shown(name)}: not found; expected one of {', '.join(self._by_name)}"
-            )
-        for one in candidates:
-            if version is None or version == one.source.label or (one.version and version == one.version.number):
-                if one.version is None:
-                    raise RefusedError(503, f"model {name}: is being loaded")
-                return one, one.version
-        known = [
-            word for one in candidates for word in (one.source.label, one.version.number if one.version else "") if word
-        ]
-        raise RefusedError(
-            404, f"model {name}: version {values.shown(version)}: not found; expected {' or '.join(known)}"
-        )
-
-    def are_ready(self) -> bool:
-        """Whether each has a version that is loaded and warm."""
-        return all(one.version for one in self.all)
+STATUS: dict[type[Exception], int] = {
+    NotServedError: 404,
+    TooLargeError: 413,
+    OverloadedError: 503,
+    LoadingError: 503,
+    SlowError: 504,
+}
+LATER = (b"retry-after", b"1")
 
 
 class Word(Convertor[str]):
@@ -114,14 +87,9 @@ class Predict:
             await respond(send, 200, dialect.response(asked, predictions, name=name, version=version.number))
         except PredictionError as error:
             await respond(send, 400, dialect.failure(400, f"Prediction failed: {error}"))
-        except RefusedError as error:
-            await respond(send, error.status, dialect.error(error.status, str(error)))
-        except OverloadedError as error:
-            message = f"overloaded: {error}; ask again later"
-            await respond(send, 503, dialect.error(503, message), (b"retry-after", b"1"))
-        except SlowError:
-            message = f"no answer within {self._limits.timeout_secs:g} seconds"
-            await respond(send, 504, dialect.error(504, message))
+        except RunError as error:
+            status = STATUS[type(error)]
+            await respond(send, status, dialect.error(status, str(error)), *[LATER] * (status == 503))
 
 
 def build(
@@ -178,13 +146,13 @@ def build(
         routes.insert(0, Route(predict_route, Predict(VERTEX, models, limits, first), methods=["POST"]))
     if health_route:
         routes.insert(0, Route(health_route, healthz))
-    handlers = {HTTPException: _http_error, RefusedError: _http_error}
+    handlers = dict.fromkeys((HTTPException, *STATUS), _error)
     return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
 
 
 async def _body(scope: Scope, receive: Receive, most: int) -> bytes | None:
-    """The whole body of a request, or None when its sender is gone. Raises `RefusedError` for one of too many bytes."""
-    too_large = RefusedError(413, f"the body is too large; expected at most {most} bytes")
+    """The whole body of a request, or None when its sender is gone. Raises `TooLargeError`."""
+    too_large = TooLargeError(f"the body is too large; expected at most {most} bytes")
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if int(length) > most:
         raise too_large
@@ -243,9 +211,10 @@ def _described(models: Models) -> list[dict[str, Any]]:
     ]
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+def _error(request: Request, error: Exception) -> Response:
     """What Starlette or a lookup refuses, in the form of the service that was asked."""
-    if isinstance(error, RefusedError):
-        return JSONResponse(error_of(request.url.path, error.status, str(error)), error.status)
-    assert isinstance(error, HTTPException)
-    return JSONResponse(error_of(request.url.path, error.status_code, error.detail), error.status_code, error.headers)
+    if isinstance(error, HTTPException):
+        content = error_of(request.url.path, error.status_code, error.detail)
+        return JSONResponse(content, error.status_code, error.headers)
+    status = STATUS[type(error)]
+    return JSONResponse(error_of(request.url.path, status, str(error)), status)

@@ -68,12 +68,12 @@ class Batcher:
         """
         batching = self._batching
         if self._waiting and self._instances >= batching.max_enqueued_batches * batching.max_batch_size:
-            raise OverloadedError(f"{self._instances} instances wait already")
+            raise OverloadedError(f"overloaded: {self._instances} instances wait already; ask again later")
         waiting = Waiting(signature, instances, self._loop.create_future())
         self._waiting.append(waiting)
         self._instances += len(instances)
         self._start_soon()
-        timer = self._loop.call_later(seconds, _give_up, waiting)  # a third of what asyncio.wait_for takes
+        timer = self._loop.call_later(seconds, _give_up, waiting, seconds)  # a third of what asyncio.wait_for takes
         try:
             return await waiting.answer
         finally:
@@ -166,9 +166,9 @@ def is_joinable(signature: Signature) -> bool:
     return all(tensor.shape and tensor.shape[0] is None for tensor in tensors)
 
 
-def _give_up(waiting: Waiting) -> None:
+def _give_up(waiting: Waiting, seconds: float) -> None:
     if not waiting.answer.done():
-        waiting.answer.set_exception(SlowError("no answer in time"))
+        waiting.answer.set_exception(SlowError(f"no answer within {seconds:g} seconds"))
 
 
 def _predict(model: Model, signature: Signature, instances: list[Any]) -> Predictions:

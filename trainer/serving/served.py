@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.errors import RunError
-from trainer.serving import locate, warmup
+from trainer.serving import locate, values, warmup
 from trainer.serving import model as calling
 from trainer.serving.batching import Batcher, is_joinable
 from trainer.serving.model import Model
@@ -23,6 +23,14 @@ from trainer.storage import commit, paths
 
 
 log = logging.getLogger("trainer.serving")
+
+
+class NotServedError(RunError):
+    """There is no model, or no version of it, of that name."""
+
+
+class LoadingError(RunError):
+    """The model has no version yet."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +49,41 @@ class Served:
         self.source = source
         self.version: Version | None = None
 
+    def version_names(self) -> tuple[str, ...]:
+        """What a URL may call the version."""
+        return (self.source.label, self.version.number) if self.version else (self.source.label,)
+
     def take(self, model: Model, batcher: Batcher) -> None:
         """Let this model answer from now on."""
         self.version = Version(number(model.directory), model, batcher)
+
+
+class Models:
+    """The models by name; a name may have several versions with a label each, the first of which is the default."""
+
+    def __init__(self, served: list[Served]) -> None:
+        self.all = served
+        self._by_name: dict[str, list[Served]] = {}
+        for one in served:
+            self._by_name.setdefault(one.source.name, []).append(one)
+
+    def find(self, name: str, version: str | None) -> tuple[Served, Version]:
+        """The model that a URL names. Raises `NotServedError`, or `LoadingError` before its first version is warm."""
+        candidates = self._by_name.get(name)
+        if not candidates:
+            expected = ", ".join(self._by_name)
+            raise NotServedError(f"model {values.shown(name)}: not found; expected one of {expected}")
+        for one in candidates:
+            if version is None or version in one.version_names():
+                if one.version is None:
+                    raise LoadingError(f"model {name}: is being loaded")
+                return one, one.version
+        known = " or ".join(word for one in candidates for word in one.version_names())
+        raise NotServedError(f"model {name}: version {values.shown(version)}: not found; expected {known}")
+
+    def are_ready(self) -> bool:
+        """Whether each has a version that is loaded and warm."""
+        return all(one.version for one in self.all)
 
 
 def number(export: str) -> str:

@@ -23,13 +23,12 @@ from starlette.applications import Starlette
 from trainer.errors import RunError
 from trainer.serving import app, connection, page, served
 from trainer.serving.access import AccessLog
-from trainer.serving.app import Models
 from trainer.serving.batching import Batcher
 from trainer.serving.guard import Guard
 from trainer.serving.metrics import Metrics
 from trainer.serving.model import Model
 from trainer.serving.options import Batching, Limits, Source
-from trainer.serving.served import Served
+from trainer.serving.served import Models, Served
 from trainer.settings import command
 
 
