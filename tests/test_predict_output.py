@@ -194,8 +194,9 @@ def test_csv_cells_read_back_as_they_were():
     }
     keys = pa.array(WORDS)
     text = lines.csv_header(["key", *outputs]) + lines.as_csv(outputs, keys)
-    rows = list(csv.DictReader(io.StringIO(text.decode(), newline="")))
-    assert [row["key"] for row in rows] == [row["word"] for row in rows] == WORDS
+    # Python 3.10's csv refuses to read a NUL, which is there all the same.
+    rows = list(csv.DictReader(io.StringIO(text.decode().replace("\0", "NUL"), newline="")))
+    assert [row["key"] for row in rows] == [row["word"] for row in rows] == [w.replace("\0", "NUL") for w in WORDS]
     assert [row["number"] for row in rows[:5]] == [
         "7.769718170166016",
         "NaN",
