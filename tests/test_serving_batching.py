@@ -125,6 +125,19 @@ def test_a_call_waits_for_more_no_longer_than_it_may(model):
     assert asyncio.run(one_after_the_other(Batching())) == [1, 1]
 
 
+def test_a_call_that_is_full_waits_no_longer(model):
+    async def one_after_the_other():
+        sizes = []
+        batching = Batching(max_batch_size=2, batch_timeout_micros=10**9)
+        batcher = Batcher(model, batching, lambda size, seconds: sizes.append(size))
+        first = asyncio.ensure_future(batcher.predict(model.signatures["narrow"], [1], seconds=SECONDS))
+        await asyncio.sleep(0.02)
+        second = batcher.predict(model.signatures["narrow"], [2], seconds=SECONDS)
+        return await asyncio.gather(first, second), sizes
+
+    assert asyncio.run(one_after_the_other()) == ([[{"y": 2.0}], [{"y": 4.0}]], [2])
+
+
 class Slow:
     """A model's signature that takes as long as it is told to."""
 

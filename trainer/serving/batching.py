@@ -59,7 +59,8 @@ class Batcher:
         self._waiting: deque[Waiting] = deque()
         self._instances = 0  # of all that wait
         self._calls = 0  # that run
-        self._start: asyncio.Handle | None = None
+        self._soon: asyncio.Handle | None = None  # a call is about to start
+        self._later: asyncio.TimerHandle | None = None  # it starts then, with what there is
 
     async def predict(self, signature: Signature, instances: list[Any], *, seconds: float) -> Predictions:
         """One prediction per instance, in order.
@@ -80,16 +81,19 @@ class Batcher:
             timer.cancel()
 
     def _start_soon(self) -> None:
-        """Have calls started after what the event loop has at hand: requests that came together share a call."""
-        if self._calls >= self._batching.num_batch_threads or self._start:
+        """Have a call started after what the event loop has at hand: requests that came together share it."""
+        if self._calls >= self._batching.num_batch_threads or self._soon:
             return
         if self._batching.batch_timeout_micros and self._instances < self._batching.max_batch_size:
-            self._start = self._loop.call_later(self._batching.batch_timeout_micros / 1e6, self._start_call)
+            delay = self._batching.batch_timeout_micros / 1e6
+            self._later = self._later or self._loop.call_later(delay, self._start_call)
         else:
-            self._start = self._loop.call_soon(self._start_call)
+            self._soon = self._loop.call_soon(self._start_call)
 
     def _start_call(self) -> None:
-        self._start = None
+        if self._later:
+            self._later.cancel()
+        self._soon = self._later = None
         if not self._waiting or self._calls >= self._batching.num_batch_threads:
             return
         batch = self._next_batch()
