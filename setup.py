@@ -43,6 +43,7 @@ setup(
         "beam": ["apache-beam[gcp]>=2.70,<3"],
         "tune": ["optuna>=4,<6"],
         "dev": [
+            "apache-beam[gcp]>=2.70,<3",
             "hypothesis>=6.100,<7",
             "mypy>=2.4,<2.5",
             "pytest>=9,<10",
