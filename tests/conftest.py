@@ -124,3 +124,14 @@ def mnist_job(train, digits, tmp_path_factory):
     flags = {"train_steps": 20, "eval_every": 10, "train_batch_size": 20, "dtype_policy": "mixed_bfloat16"}
     train("mnist", data_dir=digits, job_dir=job_dir, **flags)
     return job_dir
+
+
+@pytest.fixture(scope="module")
+def job_dir(tmp_path_factory):
+    """A job dir with one committed export, of the model whose answers are easy to compute."""
+    from test_serving_model import place, write_model
+
+    folder = tmp_path_factory.mktemp("job")
+    write_model(str(folder / "model"))
+    place(str(folder / "model"), folder / "export" / "best" / "1500000000")
+    return str(folder)

@@ -21,15 +21,6 @@ ROWS = "7.5,True,26,k1\n7.1,False,29.0,k2\n6.0,Unknown,,k3\n"  # the last age is
 ANSWERS = [{"key": "k1", "outputs": 14.0}, {"key": "k2", "outputs": 16.5}, {"key": "k3", "outputs": 13.5}]
 
 
-@pytest.fixture(scope="module")
-def job_dir(tmp_path_factory):
-    """A job dir with one committed export."""
-    folder = tmp_path_factory.mktemp("job")
-    write_model(str(folder / "model"))
-    place(str(folder / "model"), folder / "export" / "best" / "1500000000")
-    return str(folder)
-
-
 @pytest.fixture
 def run(job_dir, capsys):
     """Run the command on the job dir; gives its standard output."""

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_serving_model import place, write_model
 
 from trainer.prediction import recipe, sharded, writing
 from trainer.storage import commit, paths
@@ -18,15 +17,6 @@ pytest.importorskip("apache_beam", reason="the extra beam is not installed")
 
 ROOT = Path(__file__).parent.parent
 SHARD = 0.5  # KB
-
-
-@pytest.fixture(scope="module")
-def job_dir(tmp_path_factory):
-    """A job dir with one committed export."""
-    folder = tmp_path_factory.mktemp("job")
-    write_model(str(folder / "model"))
-    place(str(folder / "model"), folder / "export" / "best" / "1500000000")
-    return str(folder)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_serving_model import SCHEMA, place, write_model
+from test_serving_model import SCHEMA, place
 
 from trainer import predict
 from trainer.errors import ConflictError, RunError, UsageError
@@ -31,15 +31,6 @@ from trainer.storage import commit, lease, local, paths
 
 ROOT = Path(__file__).parent.parent
 SHARD = 3  # KB
-
-
-@pytest.fixture(scope="module")
-def job_dir(tmp_path_factory):
-    """A job dir with one committed export."""
-    folder = tmp_path_factory.mktemp("job")
-    write_model(str(folder / "model"))
-    place(str(folder / "model"), folder / "export" / "best" / "1500000000")
-    return str(folder)
 
 
 @pytest.fixture
