@@ -15,7 +15,7 @@ LAYERS = (
     ("experiments", "training", "samples"),
     ("modeling", "exporting", "prediction"),
     ("experiment",),
-    ("inputs", "serving", "cloud", "processes"),
+    ("inputs", "serving", "cloud", "tuning", "processes"),
     ("storage", "settings"),
     ("errors", "strictjson"),
 )
@@ -31,6 +31,7 @@ LIGHT = (
     "trainer.training.journal",
     "trainer.training.ending",
     "trainer.processes",
+    *(f"trainer.tuning.{name}" for name in ("metric_file",)),
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),
     *(f"trainer.inputs.{name}" for name in ("spec", "source", "batches", "serving")),
     "trainer.experiment",
