@@ -1,6 +1,6 @@
 """A request body beside the schema that Google publishes for it.
 
-    schema.check(body, api="ml", schema="GoogleCloudMlV1__Job")     # raises UsageError: trainingInput.args[0]: 3: expected text
+    schema.check(body, api="ml", schema="GoogleCloudMlV1__Job")  # UsageError: trainingInput.args[0]: 3: expected text
     schema.problems(body, api="aiplatform", schema="GoogleCloudAiplatformV1CustomJob")
 
 The schemas are those of the discovery documents that google-api-python-client ships. They are not JSON Schema: a whole
