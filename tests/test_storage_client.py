@@ -13,7 +13,7 @@ from tests import gcs_server
 from tests.fault_proxy import FaultProxy
 from tests.gcs_stub import SKEWED, TOKEN, answering, impatient, private_key
 from trainer.errors import RunError
-from trainer.storage import client, commit, lease, paths
+from trainer.storage import client, credentials, commit, lease, paths
 
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +65,7 @@ def line_of(call, path="gs://some-bucket/folder/name"):
 def alone(monkeypatch, tmp_path):
     """No credentials, no emulator, and a client that knows of none."""
     client._client.cache_clear()
-    monkeypatch.setattr(client, "_credentials", [])
+    monkeypatch.setattr(credentials, "_in_use", [])
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "home").mkdir()
@@ -208,7 +208,7 @@ def test_a_clock_that_is_set_back_wants_a_new_token_and_no_new_client(account):
     with answering(404) as stub:
         account(stub)
         line_of(paths.read_bytes)
-        client._credentials[-1].expiry = client._credentials[-1].expiry.replace(year=2000)
+        credentials._in_use[-1].expiry = credentials._in_use[-1].expiry.replace(year=2000)
         line_of(paths.read_bytes)
         assert [target for _, target, _ in stub.requests].count("/token") == 2
 
@@ -280,7 +280,7 @@ def test_no_secret_is_in_what_a_run_logs_and_leaves(account, births, gcs_port, t
         assert {target for _, target, _ in stub.requests} == {"/token"}
         left = {name: paths.read_bytes(f"gs://with-a-token/{name}") for name in paths.list_files("gs://with-a-token")}
     assert "job/run.json" in left
-    assert client._credentials[-1].token == TOKEN
+    assert credentials._in_use[-1].token == TOKEN
     for secret in SECRETS:
         assert secret not in str(lines)
         assert not [name for name, content in left.items() if secret.encode() in content]

@@ -16,18 +16,16 @@ from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-import google.auth
 import requests
 import urllib3
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry, if_exception_type
 from google.auth import exceptions as auth
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
 from trainer.errors import ConflictError, MissingError, RunError, reason
-from trainer.storage import operations
+from trainer.storage import credentials, operations
 
 
 T = TypeVar("T")
@@ -77,7 +75,6 @@ class _Traffic:
 
 
 _traffic = _Traffic()
-_credentials: list[Any] = []  # those in use, whose secrets no message may show
 
 
 def server_time() -> float:
@@ -102,9 +99,9 @@ def emulator() -> str:
 def _client(emulator: str) -> storage.Client:
     """One for all threads: it keeps connections open, and a token."""
     os.environ.setdefault(OWN_TRACING, "true")
-    credentials = AnonymousCredentials() if emulator else google.auth.default(scopes=SCOPES)[0]
-    _credentials.append(credentials)
-    client = storage.Client(project=None, credentials=credentials)
+    client = storage.Client(
+        project=None, credentials=credentials.anonymous() if emulator else credentials.default(SCOPES)
+    )
     adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=CONNECTIONS)
     for scheme in ("http://", "https://"):
         client._http.mount(scheme, adapter)
@@ -143,23 +140,20 @@ def passing_over_damage() -> Iterator[None]:
 
 def _shown(error: Exception) -> Exception:
     """What `--debug` may show of an error: where it was raised, and what it says without anything secret in it."""
-    return RunError(f"{type(error).__name__}: {_plain(str(error))}").with_traceback(error.__traceback__)
+    return RunError(f"{type(error).__name__}: {credentials.plain(str(error))}").with_traceback(error.__traceback__)
 
 
 def _problem(error: BaseException) -> str:
     if isinstance(error, api.RetryError) and error.cause:
         return f"{_problem(error.cause)}; tried for {RETRY.timeout:.0f} s"
     if isinstance(error, api.Unauthorized):
-        return f"the credentials were refused (401): {_said(error)}; {LOGIN}"
+        return f"the credentials were refused (401): {_said(error)}; {credentials.LOGIN}"
     if isinstance(error, api.Forbidden):
         return f"permission denied (403): {_said(error)}; expected the role Storage Object User on the bucket"
     if isinstance(error, api.GoogleAPICallError):
         return f"{_said(error)} ({error.code:d})" if error.code else _said(error)
-    if isinstance(error, auth.DefaultCredentialsError):
-        said = _plain(str(error.args[0])) if "GOOGLE_APPLICATION_CREDENTIALS" in os.environ else "there are none"
-        return f"no Google credentials: {said.rstrip('.')}; {LOGIN}"
-    if isinstance(error, auth.RefreshError):
-        return f"the credentials could not be renewed: {_plain(str(error.args[0]))}; {LOGIN}, and a clock that is right"
+    if isinstance(error, (auth.DefaultCredentialsError, auth.RefreshError)):
+        return credentials.problem(error)
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return f"no answer within {TIMEOUT_S[1]:.0f} s"
     if isinstance(
@@ -167,27 +161,15 @@ def _problem(error: BaseException) -> str:
     ):
         found = re.search(r"\[Errno -?\d+\] ([\w ]+)", str(error))
         return f"no connection: {found[1].lower() if found else 'it was lost'}"
-    return reason(error) if isinstance(error, OSError) else _plain(str(error))
-
-
-LOGIN = "expected credentials: run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
+    return reason(error) if isinstance(error, OSError) else credentials.plain(str(error))
 
 
 def _said(error: api.GoogleAPICallError) -> str:
     """The server's sentence: not the client's, which has the URL in it, and that may hold the right to an upload."""
     try:
-        return _plain(error.response.json()["error"]["message"])
+        return credentials.plain(error.response.json()["error"]["message"])
     except (AttributeError, KeyError, TypeError, ValueError):
         return (getattr(error.response, "reason", None) or type(error).__name__).lower()
-
-
-def _plain(text: str) -> str:
-    """A text in one line, without addresses, tokens and keys."""
-    names = ("token", "refresh_token", "client_secret")
-    for secret in filter(None, (getattr(credentials, name, None) for credentials in _credentials for name in names)):
-        text = text.replace(secret, "[secret]")
-    text = re.sub(r"(?i)(bearer\s+|upload_id=|access_token=)[^\s&'\"]+", r"\1[secret]", text)
-    return " ".join(text.split())[:300]
 
 
 def _kind(request: requests.PreparedRequest) -> str:
