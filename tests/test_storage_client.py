@@ -13,7 +13,7 @@ from tests import gcs_server
 from tests.fault_proxy import FaultProxy
 from tests.gcs_stub import SKEWED, TOKEN, answering, impatient, private_key
 from trainer.errors import RunError
-from trainer.storage import client, credentials, commit, lease, paths
+from trainer.storage import client, commit, credentials, lease, paths
 
 
 ROOT = Path(__file__).parent.parent
