@@ -145,14 +145,6 @@ def test_help_lists_the_flags_of_the_experiment_that_is_named(capsys):
     assert "--train-batch-size N  examples a step, over all workers (default 512)" in texts[1]
 
 
-def test_sample_data_is_made_once(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert task.sample_data("babyweight") == "data/babyweight"
-    made = {path: path.stat().st_mtime_ns for path in Path("data/babyweight").iterdir()}
-    task.sample_data("babyweight")
-    assert made == {path: path.stat().st_mtime_ns for path in Path("data/babyweight").iterdir()}
-
-
 @pytest.mark.parametrize(
     ("operations", "more"),
     [({}, []), ({"writes": 12, "writes_a_stop": 2.4}, ["gs:// operations  12 writes, 2.4 writes a stop"])],

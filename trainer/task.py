@@ -7,24 +7,24 @@ Run it again to resume. `python -m trainer.task --experiment NAME --help` lists 
 
 import dataclasses
 import gc
-import importlib
 import logging
 import os
 import platform
 import sys
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, Literal
 
 import trainer
 from trainer.errors import RunError, UsageError, refusal
+from trainer.samples import folder
 from trainer.settings import cluster as clusters
 from trainer.settings import command, experiments, flags, job, logs, signals
 from trainer.settings import run as runs
-from trainer.storage import lease, operations, paths
+from trainer.storage import operations, paths
 
 
 PROG = "trainer.task"
+SAYS = __doc__.splitlines()[0]
 log = logging.getLogger(PROG)
 
 
@@ -33,10 +33,10 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     before = operations.so_far()
     name = experiments.name_in(argv)
     if name is None:
-        parser(None).parse_known_args(argv)  # --help ends here
+        experiments.parser(None, prog=PROG, description=SAYS).parse_known_args(argv)  # --help ends here
         raise UsageError(f"--experiment: not given; {experiments.EXPECTED}")
     module = experiments.load(name)
-    arguments = parser(module).parse_args(argv)
+    arguments = experiments.parser(module, prog=PROG, description=SAYS).parse_args(argv)
     logs.start(arguments.verbosity)
     cluster = clusters.from_environment(environ)
     run = runs.from_flags(arguments, getattr(module, "RUN", runs.Run()))
@@ -49,7 +49,7 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     config = flags.build(module.Config, arguments)
     experiment = None
     if schedule != "run_std_server":  # which sees no data
-        run = job.with_files(run, arguments, module, sample_data=lambda: sample_data(name))
+        run = job.with_files(run, arguments, module, sample_data=lambda: folder.made(name))
         experiment = module.build(config, run)
     job.make(run)
 
@@ -95,39 +95,6 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
         raise RunError(f"{run.job_dir}: cannot be written: {words}") from error
     say_done(run.job_dir, outcome, gcs_operations(operations.so_far() - before, outcome.stops))
     return 0
-
-
-def parser(module: ModuleType | None) -> command.Parser:
-    """The flags of every experiment and, where one is named, its own."""
-    parser = command.Parser(prog=f"python -m {PROG}", description=__doc__.splitlines()[0])
-    shipped = ", ".join(experiments.SHIPPED)
-    parser.add_argument("--experiment", metavar="NAME", help=f"{shipped}, or the import path of a module")
-    flags.add(parser, runs.Run, title="every experiment", defaults=getattr(module, "RUN", None))
-    job.add_arguments(parser)
-    if module:
-        flags.add(parser, module.Config, title=module.__name__.rpartition(".")[2])
-    command.add_arguments(parser)
-    return parser
-
-
-def sample_data(name: str) -> str:
-    """The folder of the experiment's sample data, made first if it is not there."""
-    if name not in experiments.SHIPPED:
-        raise UsageError("--train-files: not given, and the experiment has no sample data")
-    folder = paths.join("data", name)
-    sample = importlib.import_module(f"trainer.samples.{name}")
-    if not sample.is_written(folder):
-        paths.make_directory(folder)
-        held = lease.awaited(
-            folder, whose="another process", between=lambda: None
-        )  # the processes of a launch all come here
-        try:
-            if not sample.is_written(folder):
-                log.info("making sample data in %s", folder)
-                sample.write(folder)
-        finally:
-            held.release()
-    return folder
 
 
 def gcs_operations(made: operations.Operations, stops: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 name = experiments.name_in(argv)
 module = experiments.load(name)           # has Config and build, perhaps RUN, TRAIN_PATTERNS and EVAL_PATTERNS
+arguments = experiments.parser(module, prog="trainer.task", description="Train one experiment.").parse_args(argv)
 """
 
 import dataclasses
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from trainer.errors import UsageError
-from trainer.settings import command
+from trainer.settings import command, flags, job
+from trainer.settings import run as runs
 
 
 SHIPPED = ("babyweight", "mnist")
@@ -40,3 +42,15 @@ def load(name: str) -> ModuleType:
     if not dataclasses.is_dataclass(getattr(module, "Config", None)) or not callable(getattr(module, "build", None)):
         raise UsageError(f"--experiment: {name!r}: expected a module with a dataclass Config and a function build")
     return module
+
+
+def parser(module: ModuleType | None, *, prog: str, description: str) -> command.Parser:
+    """The flags of every experiment and, where one is loaded, its own."""
+    parser = command.Parser(prog=f"python -m {prog}", description=description)
+    parser.add_argument("--experiment", metavar="NAME", help=f"{', '.join(SHIPPED)}, or the import path of a module")
+    flags.add(parser, runs.Run, title="every experiment", defaults=getattr(module, "RUN", None))
+    job.add_arguments(parser)
+    if module:
+        flags.add(parser, module.Config, title=module.__name__.rpartition(".")[2])
+    command.add_arguments(parser)
+    return parser
