@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer import processes
-from trainer.processes import CHIEF, EVALUATOR, Supervisor, Task, free_ports, tasks_of
+from trainer.processes import CHIEF, EVALUATOR, Patience, Supervisor, Task, free_ports, tasks_of, trainers
 
 
 ROOT = Path(__file__).parent.parent
@@ -43,19 +42,17 @@ put(f"started/{role}-{index}-{attempt}", json.dumps({"pid": os.getpid(), **confi
 
 CHILD = "child = subprocess.Popen(['sleep', '120']); put('child', child.pid)"  # it has our stdout and stderr
 WORKER = Task("worker")
-
-
-@pytest.fixture(autouse=True)
-def others_notice_soon(monkeypatch):
-    """What takes its time to notice that another has died is killed sooner than users would have it."""
-    monkeypatch.setattr(processes, "NOTICE_S", 0.2)
+LONG = 2 * DEADLINE_S
+SOON = 0.2  # what takes its time to notice that another has died is killed sooner than users would have it
 
 
 @pytest.fixture
 def launch(tmp_path):
     """Run a script as the tasks of a cluster to the end; returns what came of it."""
 
-    def run(script, *, workers=0, ps=0, evaluator=False, restarts=0, asked=lambda: (), say=lambda *line: None):
+    def run(
+        script, *, workers=0, ps=0, evaluator=False, restarts=0, asked=lambda: (), say=lambda *line: None, **patience
+    ):
         lines, notes, began = [], [], time.monotonic()
 
         def asked_in_time():
@@ -68,13 +65,14 @@ def launch(tmp_path):
 
         supervisor = Supervisor(
             tasks_of(workers=workers, ps=ps, evaluator=evaluator),
-            command(script),
-            environ={"FOLDER": str(tmp_path), "PATH": os.environ["PATH"]},
+            trainers(command(script), {"FOLDER": str(tmp_path), "PATH": os.environ["PATH"]}),
+            alone=EVALUATOR,
             restarts=restarts,
             say=listen,
             note=notes.append,
+            patience=Patience(**{"notice_s": SOON, **patience}),
         )
-        code = supervisor.run(asked_in_time)
+        code = supervisor.run(asked_in_time).code
         left = [entry["pid"] for entry in started(tmp_path).values() if is_running(entry["pid"])]
         assert not left, "each process has ended when the launch has"
         return types.SimpleNamespace(code=code, lines=lines, notes=notes, started=started(tmp_path))
@@ -156,9 +154,8 @@ def test_the_chief_is_started_first_and_the_evaluator_last():
     ("end", "code"),
     [("sys.exit(0)", 0), ("sys.exit(1)", 1), ("sys.exit(2)", 2), ("die()", 128 + 9), ("die(signal.SIGSEGV)", 128 + 11)],
 )
-def test_the_exit_code_is_the_chiefs_as_a_shell_would_say_it(launch, monkeypatch, end, code):
-    monkeypatch.setattr(processes, "ASKED_S", 0.3)
-    assert launch(f"{end} if role == 'chief' else time.sleep(120)", workers=1).code == code
+def test_the_exit_code_is_the_chiefs_as_a_shell_would_say_it(launch, end, code):
+    assert launch(f"{end} if role == 'chief' else time.sleep(120)", workers=1, done_s=0.3).code == code
 
 
 def test_a_worker_that_ends_well_before_the_chief_is_no_death(launch):
@@ -200,10 +197,9 @@ elif role == "chief":
     assert done.started["worker-0-1"]["cluster"] == done.started["ps-0-1"]["cluster"] == second
 
 
-def test_a_cluster_that_has_ended_starts_again_at_once_while_the_evaluator_runs_on(launch, monkeypatch):
-    monkeypatch.setattr(processes, "NOTICE_S", 2 * DEADLINE_S)
+def test_a_cluster_that_has_ended_starts_again_at_once_while_the_evaluator_runs_on(launch):
     script = "wait_for('started/chief-0-1') if role == 'evaluator' else sys.exit(attempt == 0)"
-    assert launch(script, workers=1, evaluator=True, restarts=1).code == 0
+    assert launch(script, workers=1, evaluator=True, restarts=1, notice_s=LONG).code == 0
 
 
 @pytest.mark.parametrize("end", ["die()", "sys.exit(1)"])
@@ -229,8 +225,7 @@ def test_a_usage_error_is_final_whoever_has_it(launch, role):
     assert done.notes == [f"{Task(role)} ended with exit code 2"]
 
 
-def test_all_may_say_their_usage_error(launch, monkeypatch):
-    monkeypatch.setattr(processes, "NOTICE_S", 2 * DEADLINE_S)
+def test_all_may_say_their_usage_error(launch):
     script = """
 wait_for("started/chief-0-0", "started/worker-0-0")
 if role == "evaluator":
@@ -238,7 +233,7 @@ if role == "evaluator":
 print("wrong")
 sys.exit(2)
 """
-    done = launch(script, workers=1, evaluator=True)
+    done = launch(script, workers=1, evaluator=True, notice_s=LONG)
     assert sorted(line[0] for line in done.lines) == ["chief", "evaluator", "worker 0"]
 
 
@@ -257,38 +252,34 @@ def test_when_no_restarts_are_left_the_launch_fails(launch, role):
     assert done.notes[-1] == f"{Task(role)} ended with exit code 3; no restarts are left"
 
 
-def test_the_others_have_time_to_notice_a_death_by_themselves(launch, monkeypatch):
-    monkeypatch.setattr(processes, "NOTICE_S", 2 * DEADLINE_S)
+def test_the_others_have_time_to_notice_a_death_by_themselves(launch):
     script = """
 die() if role == "worker" else wait_for("started/worker-0-0")
 time.sleep(0.3)
 print("a peer is gone")
 sys.exit(5)
 """
-    done = launch(script, workers=1)
+    done = launch(script, workers=1, notice_s=LONG)
     assert (done.code, done.lines) == (5, [("chief", "stdout", "a peer is gone")])
 
 
-def test_a_chief_that_ends_well_soon_after_a_worker_died_needs_no_restart(launch, monkeypatch):
-    monkeypatch.setattr(processes, "NOTICE_S", 2 * DEADLINE_S)
+def test_a_chief_that_ends_well_soon_after_a_worker_died_needs_no_restart(launch):
     script = "sys.exit(1) if role == 'worker' else wait_for('started/worker-0-0')\ntime.sleep(0.5)"
-    done = launch(script, workers=1, restarts=1)
+    done = launch(script, workers=1, restarts=1, notice_s=LONG)
     assert (done.code, len(done.started)) == (0, 2)
 
 
 # After a chief that ended well
 
 
-def test_after_the_chief_the_others_have_time_to_end_by_themselves(launch, monkeypatch):
-    monkeypatch.setattr(processes, "ASKED_S", 2 * DEADLINE_S)
-    done = launch("if role != 'chief': time.sleep(0.5); print('done')", workers=1, evaluator=True)
+def test_after_the_chief_the_others_have_time_to_end_by_themselves(launch):
+    done = launch("if role != 'chief': time.sleep(0.5); print('done')", workers=1, evaluator=True, done_s=LONG)
     assert done.code == 0
     assert sorted(done.lines) == [("evaluator", "stdout", "done"), ("worker 0", "stdout", "done")]
 
 
-def test_what_outlives_the_chief_for_too_long_is_killed_and_the_launch_ended_well(launch, monkeypatch):
-    monkeypatch.setattr(processes, "ASKED_S", 0.3)
-    assert launch("if role != 'chief': time.sleep(120)", workers=1, ps=1, evaluator=True).code == 0
+def test_what_outlives_the_chief_for_too_long_is_killed_and_the_launch_ended_well(launch):
+    assert launch("if role != 'chief': time.sleep(120)", workers=1, ps=1, evaluator=True, done_s=0.3).code == 0
 
 
 # Signals
@@ -322,8 +313,7 @@ def test_the_first_signal_is_passed_on_to_all_which_may_save_and_end_by_themselv
     assert all((tmp_path / f"saved-{role}-{int(number)}").exists() for role in ("chief", "worker", "evaluator"))
 
 
-def test_what_outlives_the_chief_may_save_too_when_asked_to_end(launch, monkeypatch, tmp_path):
-    monkeypatch.setattr(processes, "ASKED_S", 2 * DEADLINE_S)
+def test_what_outlives_the_chief_may_save_too_when_asked_to_end(launch, tmp_path):
     script = """
 put(role)
 wait_for("worker", "chief")
@@ -332,7 +322,7 @@ if role == "worker":
     put("asking")
     time.sleep(120)
 """
-    done = launch(HEEDFUL + script, workers=1, asked=asked_when(tmp_path / "asking"))
+    done = launch(HEEDFUL + script, workers=1, asked=asked_when(tmp_path / "asking"), done_s=LONG)
     assert (done.code, done.lines) == (0, [("worker 0", "stdout", "saved")])
 
 
@@ -341,29 +331,26 @@ def test_a_chief_that_was_asked_and_has_its_own_exit_code_keeps_it(launch, tmp_p
     assert launch(script, asked=asked_when(tmp_path / "asking")).code == 0
 
 
-def test_the_deaf_are_killed_after_the_deadline(launch, monkeypatch, tmp_path):
-    monkeypatch.setattr(processes, "ASKED_S", 0.3)
-    done = launch(DEAF + TOGETHER, workers=1, evaluator=True, asked=asked_when(tmp_path / "asking"))
+def test_the_deaf_are_killed_after_the_deadline(launch, tmp_path):
+    done = launch(DEAF + TOGETHER, workers=1, evaluator=True, asked=asked_when(tmp_path / "asking"), asked_s=0.3)
     assert done.code == 128 + 15
 
 
-def test_a_second_signal_kills_at_once(launch, monkeypatch, tmp_path):
-    monkeypatch.setattr(processes, "ASKED_S", 2 * DEADLINE_S)
+def test_a_second_signal_kills_at_once(launch, tmp_path):
     script = "signal.signal(signal.SIGINT, lambda *_: put(f'heard-{role}'))" + TOGETHER
     numbers = [signal.SIGINT, signal.SIGTERM]
     asked = asked_when(tmp_path / "asking", tmp_path / "heard-chief", numbers=numbers)
-    assert launch(script, workers=1, evaluator=True, asked=asked).code == 128 + 2
+    assert launch(script, workers=1, evaluator=True, asked=asked, asked_s=LONG).code == 128 + 2
 
 
-def test_a_signal_amid_a_restart_ends_the_launch_and_starts_nothing_again(launch, monkeypatch, tmp_path):
-    monkeypatch.setattr(processes, "NOTICE_S", 2 * DEADLINE_S)
+def test_a_signal_amid_a_restart_ends_the_launch_and_starts_nothing_again(launch, tmp_path):
     script = """
 wait_for("started/chief-0-0", "started/worker-0-0")
 die() if role == "worker" else wait_for_end("worker-0-0")
 put("asking")
 time.sleep(120)
 """
-    done = launch(script, workers=1, restarts=3, asked=asked_when(tmp_path / "asking"))
+    done = launch(script, workers=1, restarts=3, asked=asked_when(tmp_path / "asking"), notice_s=LONG)
     assert (done.code, len(done.started)) == (128 + 15, 2)
     assert done.notes == ["worker 0 ended with signal 9", "asked to end: saving first; again to end at once"]
 
@@ -421,21 +408,21 @@ def test_a_line_that_cannot_be_told_ends_the_launch_as_the_reader_went_away(laun
 
 
 @pytest.mark.parametrize("end", ["wait_for('child')", "wait_for('child'); die()", "time.sleep(120)"])
-def test_the_children_of_a_process_end_with_it(launch, monkeypatch, tmp_path, end):
-    monkeypatch.setattr(processes, "ASKED_S", 0.3)
-    launch(f"if role == 'worker':\n    {CHILD}\n    {end}\nelse: wait_for('child')", workers=1)
+def test_the_children_of_a_process_end_with_it(launch, tmp_path, end):
+    launch(f"if role == 'worker':\n    {CHILD}\n    {end}\nelse: wait_for('child')", workers=1, done_s=0.3)
     wait_until(lambda: not is_running(int((tmp_path / "child").read_text())))
 
 
 LAUNCHER = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-from trainer.processes import Supervisor, tasks_of
+from trainer.processes import EVALUATOR, Supervisor, tasks_of, trainers
 from trainer.settings import signals
 tasks = tasks_of(workers=1, ps=0, evaluator=True)
 say = lambda task, stream, line: print(task, line, flush=True)
-supervisor = Supervisor(tasks, sys.argv[1:], environ=os.environ, restarts=3, say=say, note=print)
-sys.exit(supervisor.run(signals.received()))
+programs = trainers(sys.argv[1:], os.environ)
+supervisor = Supervisor(tasks, programs, alone=EVALUATOR, restarts=3, say=say, note=print)
+sys.exit(supervisor.run(signals.received()).code)
 """
 
 
@@ -481,7 +468,7 @@ def test_a_launcher_that_is_asked_twice_ends_the_deaf_at_once(launcher):
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline().startswith("asked to end")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 128 + 2  # ASKED_S is 30
+    assert process.wait(timeout=20) == 128 + 2  # Patience.asked_s is 30
     assert not any(map(is_running, pids))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from trainer import processes
 from trainer.errors import UsageError
-from trainer.processes import CHIEF, Stream, Supervisor, Task
+from trainer.processes import CHIEF, EVALUATOR, Stream, Supervisor, Task
 from trainer.settings import command, logs, signals
 
 
@@ -40,13 +40,13 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     output = Terminal() if sys.stdout.isatty() else Lines()
     supervisor = Supervisor(
         processes.tasks_of(workers=arguments.workers, ps=arguments.ps, evaluator=arguments.evaluator),
-        [sys.executable, "-m", "trainer.task", *flags],
-        environ=environ,
+        processes.trainers([sys.executable, "-m", "trainer.task", *flags], environ),
+        alone=EVALUATOR,
         restarts=arguments.restarts,
         say=output.say,
         note=log.warning,
     )
-    code = supervisor.run(signals.received())
+    code = supervisor.run(signals.received()).code
     output.close()
     return code
 

@@ -1,7 +1,8 @@
 """The tasks of a cluster as processes of this machine: started, watched, started again, and all ended in the end.
 
-    supervisor = Supervisor(tasks, command, environ=os.environ, restarts=3, say=print_line)
-    exit_code = supervisor.run(signals.counted())
+    programs = trainers(command, os.environ)
+    supervisor = Supervisor(tasks, programs, alone=EVALUATOR, restarts=3, say=print_line, note=print)
+    exit_code = supervisor.run(signals.received()).code
 
 A process that dies takes its cluster with it: the others cannot go on without it, so all start again and resume from
 the newest committed checkpoint. An evaluator is in no cluster, and starts again alone.
@@ -17,16 +18,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Literal
+from typing import IO, Generic, Literal, TypeVar
 
 from trainer.errors import UsageError
 
 
+T = TypeVar("T", bound=Hashable)
 LOOK_EVERY_S = 0.05
-NOTICE_S = 3.0  # for the others to notice by themselves that one has gone
-ASKED_S = 30.0  # to save and end, as the platforms give
 USAGE = UsageError.exit_code
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
@@ -47,6 +47,35 @@ EVALUATOR = Task("evaluator")
 Stream = Literal["stdout", "stderr"]
 
 
+@dataclass(frozen=True)
+class Program:
+    """What runs as a process."""
+
+    command: Sequence[str]
+    environ: Mapping[str, str]
+    cwd: str | None = None  # this process's
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds to wait for processes to end by themselves, before they are killed."""
+
+    notice_s: float = 3.0  # for the others to notice that one has gone
+    asked_s: float = 30.0  # to save and end, as the platforms give
+    done_s: float = 30.0  # for the others when the first task has ended well
+
+
+@dataclass(frozen=True)
+class Ended(Generic[T]):
+    """How a cluster came to its end."""
+
+    code: int  # as a shell would say it
+    task: T | None = None  # the one that failed, and took the others with it
+
+
+PATIENCE = Patience()
+
+
 def tasks_of(*, workers: int, ps: int, evaluator: bool) -> tuple[Task, ...]:
     """The chief and the others, in the order in which they are started."""
     others = [Task("ps", i) for i in range(ps)] + [Task("worker", i) for i in range(workers)]
@@ -62,33 +91,49 @@ def tf_config(task: Task, addresses: Mapping[Task, str]) -> str:
     return json.dumps({"cluster": cluster, "task": {"type": task.role, "index": task.index}, "environment": "cloud"})
 
 
-class Supervisor:
-    """The processes of one launch. `say(task, stream, line)` is given each line that they print, one at a time."""
+def trainers(command: Sequence[str], environ: Mapping[str, str]) -> Callable[[Task, Mapping[Task, str]], Program]:
+    """The same command for each task, which knows from its TF_CONFIG who it is."""
+
+    def program(task: Task, addresses: Mapping[Task, str]) -> Program:
+        return Program(command, {**environ, "TF_CONFIG": tf_config(task, addresses)})
+
+    return program
+
+
+class Supervisor(Generic[T]):
+    """The processes of one cluster, whose end is that of its first task.
+
+    `program(task, addresses)` is what a task runs, where the addresses are those of all. `say(task, stream, line)` is
+    given each line that they print, one at a time. `alone` is the task that the others do not depend on.
+    """
 
     def __init__(
         self,
-        tasks: Sequence[Task],
-        command: Sequence[str],
+        tasks: Sequence[T],
+        program: Callable[[T, Mapping[T, str]], Program],
         *,
-        environ: Mapping[str, str],
         restarts: int,
-        say: Callable[[Task, Stream, str], None],
+        say: Callable[[T, Stream, str], None],
         note: Callable[[str], None],
+        alone: T | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._tasks = tuple(tasks)
-        self._command = list(command)
-        self._environ = environ
+        self._first = self._tasks[0]
+        self._program = program
+        self._alone = alone
+        self._patience = patience
         self._restarts = restarts
         self._say = say
         self._note = note
-        self._processes: dict[Task, subprocess.Popen[str]] = {}
+        self._processes: dict[T, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
         self._saying = threading.Lock()
         self._unsaid: list[Exception] = []
-        self._addresses: dict[Task, str] = {}
+        self._addresses: dict[T, str] = {}
 
-    def run(self, asked: Callable[[], Sequence[int]]) -> int:
-        """Run to the end of the chief; return its exit code. `asked` returns the signals received so far.
+    def run(self, asked: Callable[[], Sequence[int]]) -> Ended[T]:
+        """Run to the end of the first task; return its exit code. `asked` returns the signals received so far.
 
         The first asks all processes to save and end, the second ends them at once.
         """
@@ -97,14 +142,14 @@ class Supervisor:
             while True:
                 self._pause()
                 if signals := asked():
-                    return self._ended_by(signals[0], asked)
+                    return Ended(self._ended_by(signals[0], asked))
                 codes = {task: self._code(task) for task in self._processes}
-                if codes[CHIEF] == 0:
-                    self._wait(ASKED_S, until=lambda: len(asked()) > 0)
-                    return self._ended_by(asked()[0], asked) if asked() else 0
+                if codes[self._first] == 0:
+                    self._wait(self._patience.done_s, until=lambda: len(asked()) > 0)
+                    return Ended(self._ended_by(asked()[0], asked) if asked() else 0)
                 dead = next((task for task, code in codes.items() if code), None)
                 if dead and not self._goes_on(dead, asked):
-                    return self._exit_code(dead)
+                    return Ended(self._exit_code(dead), dead)
         finally:
             self._kill_all()
             for reader in self._readers:
@@ -114,13 +159,15 @@ class Supervisor:
         addresses = (f"127.0.0.1:{port}" for port in free_ports(len(self._tasks)))
         self._addresses = dict(zip(self._tasks, addresses, strict=True))
         for task in self._tasks:
-            if task != EVALUATOR or not self._is_running(EVALUATOR):
+            if task != self._alone or not self._is_running(task):
                 self._start(task)
 
-    def _start(self, task: Task) -> None:
+    def _start(self, task: T) -> None:
+        program = self._program(task, self._addresses)
         process = subprocess.Popen(
-            self._command,
-            env={**self._environ, "TF_CONFIG": tf_config(task, self._addresses)},
+            program.command,
+            env=program.environ,
+            cwd=program.cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -136,7 +183,7 @@ class Supervisor:
             reader.start()
             self._readers.append(reader)
 
-    def _read(self, task: Task, name: Stream, stream: IO[str]) -> None:
+    def _read(self, task: T, name: Stream, stream: IO[str]) -> None:
         try:
             with stream:
                 for line in stream:
@@ -149,35 +196,36 @@ class Supervisor:
         with self._saying:
             self._note(text)
 
-    def _goes_on(self, dead: Task, asked: Callable[[], Sequence[int]]) -> bool:
+    def _goes_on(self, dead: T, asked: Callable[[], Sequence[int]]) -> bool:
         """Whether there is more to run after a death; starts again who died and those that cannot go on without it."""
         code = self._code(dead) or 0
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         self._tell(f"{dead} ended with {how}" + ("" if code == USAGE or self._restarts else "; no restarts are left"))
-        if dead == EVALUATOR and code != USAGE and not self._restarts:
-            del self._processes[EVALUATOR]  # the chief does its work
+        if dead == self._alone and code != USAGE and not self._restarts:
+            del self._processes[dead]  # the chief does its work
             return True
-        if dead != EVALUATOR or code == USAGE:
-            self._wait(NOTICE_S, until=lambda: len(asked()) > 0, but=None if code == USAGE else EVALUATOR)
-        if asked() or self._code(CHIEF) == 0:
+        if dead != self._alone or code == USAGE:
+            others = None if code == USAGE else self._alone
+            self._wait(self._patience.notice_s, until=lambda: len(asked()) > 0, but=others)
+        if asked() or self._code(self._first) == 0:
             return True
         if code == USAGE or not self._restarts:
             return False
         self._restarts -= 1
-        what = "the evaluator" if dead == EVALUATOR else "the cluster"
+        what = f"the {dead}" if dead == self._alone else "the cluster"
         self._tell(f"{what} starts again; restarts left: {self._restarts}")
-        if dead == EVALUATOR:
-            self._start(EVALUATOR)
+        if dead == self._alone:
+            self._start(dead)
             return True
-        self._kill_all(but=EVALUATOR)
+        self._kill_all(but=self._alone)
         self._start_all()
         return True
 
-    def _exit_code(self, dead: Task) -> int:
-        """The chief's, or of who died where the chief has none of its own."""
+    def _exit_code(self, dead: T) -> int:
+        """The first task's, or of who died where that has none of its own."""
         self._kill_all()
-        chief, other = (self._code(task) or 0 for task in (CHIEF, dead))
-        code = chief if chief > 0 else other
+        first, other = (self._code(task) or 0 for task in (self._first, dead))
+        code = first if first > 0 else other
         return 128 - code if code < 0 else code
 
     def _ended_by(self, number: int, asked: Callable[[], Sequence[int]]) -> int:
@@ -185,11 +233,11 @@ class Supervisor:
         for task, process in self._processes.items():
             if self._is_running(task):
                 os.kill(process.pid, number)
-        self._wait(ASKED_S, until=lambda: len(asked()) > 1)
-        chief = self._code(CHIEF)
-        return 128 + number if chief is None or chief < 0 else chief
+        self._wait(self._patience.asked_s, until=lambda: len(asked()) > 1)
+        first = self._code(self._first)
+        return 128 + number if first is None or first < 0 else first
 
-    def _wait(self, most_s: float, *, until: Callable[[], bool] = lambda: False, but: Task | None = None) -> None:
+    def _wait(self, most_s: float, *, until: Callable[[], bool] = lambda: False, but: T | None = None) -> None:
         """Wait for all processes to end by themselves."""
         began = time.monotonic()
         while any(self._is_running(task) for task in self._processes if task != but):
@@ -203,17 +251,17 @@ class Supervisor:
         if self._unsaid:
             raise self._unsaid[0]
 
-    def _is_running(self, task: Task) -> bool:
+    def _is_running(self, task: T) -> bool:
         return task in self._processes and self._code(task) is None
 
-    def _code(self, task: Task) -> int | None:
+    def _code(self, task: T) -> int | None:
         """The exit code of a process that has ended; with it end its children, which would hold on to its output."""
         process = self._processes[task]
         if process.returncode is None and process.poll() is not None:
             _kill_session(process)
         return process.returncode
 
-    def _kill_all(self, *, but: Task | None = None) -> None:
+    def _kill_all(self, *, but: T | None = None) -> None:
         """End what still runs, the children of processes too."""
         for task, process in self._processes.items():
             if task != but and self._is_running(task):
