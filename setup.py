@@ -30,6 +30,7 @@ setup(
         "google-api-python-client>=2.150,<3",
         "google-crc32c>=1.6,<2",
         "protobuf>=5,<8",
+        "pyyaml>=6,<7",
         "rich>=13.7,<16",
         "tensorboard>=2.20,<2.23",
         "starlette>=1,<2",

@@ -1,6 +1,6 @@
 """A training job of Cloud ML Engine in the words of Vertex AI: pure functions from one body to the other.
 
-    kind, body = translation.of_job(config.job)        # "customJobs", {"displayName": ..., "jobSpec": {...}}
+    body = translation.body(config.job, "vertex")           # {"displayName": ..., "jobSpec": {...}}
 
 What has no word there is refused rather than dropped. Roles go by position: pool 0 is the chief, 1 the workers, 2 the
 parameter servers, 3 the evaluators (https://cloud.google.com/vertex-ai/docs/training/distributed-training).
@@ -9,13 +9,14 @@ parameter servers, 3 the evaluators (https://cloud.google.com/vertex-ai/docs/tra
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
-from trainer.cloud import machines
+from trainer.cloud import machines, schema
 from trainer.cloud.machines import Pool, Role
 from trainer.cloud.schema import Problem, shown
 
 
 Kind = Literal["customJobs", "hyperparameterTuningJobs"]
-SCHEMAS: Mapping[Kind, str] = {
+SCHEMAS: Mapping[str, str] = {
+    "ml": "GoogleCloudMlV1__Job",
     "customJobs": "GoogleCloudAiplatformV1CustomJob",
     "hyperparameterTuningJobs": "GoogleCloudAiplatformV1HyperparameterTuningJob",
 }
@@ -46,8 +47,18 @@ def problems(job: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(("trainingInput", name, "acceleratorConfig", "type"), text)
 
 
+def body(job: Mapping[str, Any], api: Literal["vertex", "ml"]) -> dict[str, Any]:
+    """What is sent for a job without `problems`, checked once more by the published schema."""
+    if api == "ml":
+        schema.check(job, api="ml", schema=SCHEMAS["ml"])
+        return dict(job)
+    kind, found = of_job(job)
+    schema.check(found, api="aiplatform", schema=SCHEMAS[kind])
+    return found
+
+
 def of_job(job: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]]:
-    """The collection that the job belongs to at Vertex AI, and its body there; of a job without `problems`."""
+    """The collection that the job belongs to at Vertex AI, and its body there."""
     training = job["trainingInput"]
     body: dict[str, Any] = {"displayName": job["jobId"]}
     if job.get("labels"):
