@@ -31,7 +31,7 @@ LIGHT = (
     "trainer.training.journal",
     "trainer.training.ending",
     "trainer.processes",
-    *(f"trainer.tuning.{name}" for name in ("metric_file",)),
+    *(f"trainer.tuning.{name}" for name in ("metric_file", "objective", "space", "search", "study", "runner")),
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),
     *(f"trainer.inputs.{name}" for name in ("spec", "source", "batches", "serving")),
     "trainer.experiment",
