@@ -174,7 +174,7 @@ class Supervisor(Generic[T]):
             text=True,
             errors="replace",
             start_new_session=True,  # Ctrl-C is for us, to be passed on
-            preexec_fn=_dying_with_parent(),
+            preexec_fn=dying_with_parent(),
         )
         self._processes[task] = process
         streams: tuple[tuple[Stream, IO[str] | None], ...] = (("stdout", process.stdout), ("stderr", process.stderr))
@@ -258,14 +258,14 @@ class Supervisor(Generic[T]):
         """The exit code of a process that has ended; with it end its children, which would hold on to its output."""
         process = self._processes[task]
         if process.returncode is None and process.poll() is not None:
-            _kill_session(process)
+            kill_session(process)
         return process.returncode
 
     def _kill_all(self, *, but: T | None = None) -> None:
         """End what still runs, the children of processes too."""
         for task, process in self._processes.items():
             if task != but and self._is_running(task):
-                _kill_session(process)
+                kill_session(process)
                 process.wait()
 
 
@@ -281,13 +281,13 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _kill_session(process: "subprocess.Popen[str]") -> None:
+def kill_session(process: "subprocess.Popen[str]") -> None:
     """Kill a process that we started, and its children, which may be all that is left of it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _dying_with_parent() -> Callable[[], None] | None:
+def dying_with_parent() -> Callable[[], None] | None:
     """What a new process does first, so that Linux kills it when the launcher is killed: nothing is left behind."""
     if sys.platform != "linux":
         return None
