@@ -111,6 +111,18 @@ def test_a_record_that_cannot_be_read_is_passed_over_for_the_one_before(job_dir)
     assert newest_evaluation(job_dir, BEST) == Evaluation(10, {"rmse": 2.0})
 
 
+def test_the_best_export_is_served_before_the_final_and_that_before_the_newest(job_dir):
+    exports = strategies.Exports(job_dir, experiment(LATEST, FINAL, BEST))
+    exports.open()
+    assert exports.by_preference() == []
+    for step, rmse in ((10, 2.0), (20, 1.0), (30, 3.0)):
+        offer_to(exports, step, rmse, final=step == 30, now=NOW + step)
+    found = [folder.removeprefix(f"{job_dir}/export/") for folder in exports.by_preference()]
+    first, second, third = (str(int(NOW) + step) for step in (10, 20, 30))
+    assert found[:3] == [f"best/{second}", f"best/{first}", f"final/{third}"]
+    assert found[3:] == [f"latest/{third}", f"latest/{second}", f"latest/{first}"]
+
+
 def test_latest_exports_every_stop_and_final_only_the_last(job_dir):
     for step in (10, 20):
         assert len(offer(job_dir, LATEST, step, 1.0)) == 1

@@ -135,6 +135,16 @@ class Exports:
         """The newest export of each strategy that has one."""
         return tuple(folder for folders in self._folders.values() for folder in folders[-1:])
 
+    def by_preference(self) -> list[str]:
+        """All exports, the one to serve first: the best, then the final, then those of every stop, newest first."""
+        kinds = ("best", "final", "every_stop")
+        found = [
+            (kinds.index(strategy.when), -int(paths.name(folder)), folder)
+            for strategy in self._experiment.export_strategies
+            for folder in self._folders[strategy.name]
+        ]
+        return [folder for *_, folder in sorted(found)]
+
     def export_due(
         self,
         evaluation: Evaluation,
