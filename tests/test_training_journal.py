@@ -52,6 +52,19 @@ def test_the_lines_of_steps_that_are_trained_again_are_forgotten(step, left, tmp
     assert journal.last() == (read_lines(str(path.parent)) or [None])[-1]
 
 
+def test_all_lines_are_reported_when_they_are_read_and_whenever_they_change(tmp_path):
+    reports = []
+    for _ in range(2):
+        journal = Journal(str(tmp_path), commit.at_once, lambda lines: reports.append([dict(line) for line in lines]))
+        journal.open()
+        journal.forget_after(15)
+        journal.add({"step": 20})
+        journal.fill([{"step": 20, "rmse": 1.0}])
+        journal.fill([{"step": 20, "rmse": 1.0}])
+    of_one = [[], [{"step": 20}], [{"step": 20, "rmse": 1.0}]]
+    assert reports == [*of_one, of_one[2], *of_one]
+
+
 def test_forgetting_nothing_writes_nothing(tmp_path):
     jobs = []
     journal = opened(tmp_path, jobs.append)

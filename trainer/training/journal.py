@@ -4,7 +4,7 @@ An evaluator has a journal of its own, in `eval/`, with a line an evaluation; th
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,16 +22,27 @@ def write_facts(job_dir: str, facts: Mapping[str, Any]) -> None:
 
 
 class Journal:
-    """The `metrics.jsonl` of a directory. Its lines are in the order of their steps, each step once."""
+    """The `metrics.jsonl` of a directory. Its lines are in the order of their steps, each step once.
 
-    def __init__(self, directory: str, submit: Callable[[Callable[[], None]], None]) -> None:
+    `report`, where there is one, is given all lines when they are read and when they have changed.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        submit: Callable[[Callable[[], None]], None],
+        report: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
+    ) -> None:
         self.lines: list[dict[str, Any]] = []
         self._directory = directory
         self._submit = submit
+        self._report = report
 
     def open(self) -> None:
         """Read the lines of earlier processes."""
         self.lines = read_lines(self._directory)
+        if self._report:
+            self._report(self.lines)
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of steps that are not trained any more, since the run goes on from `step`."""
@@ -60,6 +71,8 @@ class Journal:
     def _write(self) -> None:
         content = b"".join(strictjson.dumps(each).encode() + b"\n" for each in self.lines)
         self._submit(partial(paths.write_bytes, paths.join(self._directory, NAME), content))
+        if self._report:
+            self._report(self.lines)
 
 
 def read_lines(directory: str) -> list[dict[str, Any]]:
