@@ -87,10 +87,13 @@ def flowers(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train():
-    """Run `trainer.task` in this process; returns the lines it logged, the last of which says where it ended."""
+    """Run `trainer.task` in this process; returns the lines it logged, the last of which says where it ended.
+
+    `environ` has the variables that the platform sets.
+    """
     log = logging.getLogger("trainer")
 
-    def run(experiment, **flags):
+    def run(experiment, *, environ=None, **flags):
         words = ["--experiment", experiment]
         for name, value in flags.items():
             words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
@@ -98,7 +101,7 @@ def train():
         signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with contextlib.redirect_stdout(io.StringIO()) as stdout:
-                assert task.main(words, environ={}) == 0
+                assert task.main(words, environ=environ or {}) == 0
         finally:
             log.handlers, log.level, log.propagate = handlers, level, propagate
             for number, handler in signals.items():

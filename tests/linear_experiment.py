@@ -57,9 +57,10 @@ def define(job_dir, csv, *, model_fn=linear, callbacks=tuple, metric="loss", **s
     return experiment, run
 
 
-def make(job_dir, csv, *, interrupted=lambda: None, cluster=ALONE, **wanted):
+def make(job_dir, csv, *, interrupted=lambda: None, cluster=ALONE, places=None, **wanted):
     """The Trainer."""
-    return Trainer(*define(job_dir, csv, **wanted), facts={}, interrupted=interrupted, cluster=cluster)
+    built = define(job_dir, csv, **wanted)
+    return Trainer(*built, facts={}, interrupted=interrupted, cluster=cluster, places=places)
 
 
 def steps_saved(job_dir):

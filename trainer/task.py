@@ -18,7 +18,7 @@ import trainer
 from trainer.errors import RunError, UsageError, refusal
 from trainer.samples import folder
 from trainer.settings import cluster as clusters
-from trainer.settings import command, experiments, flags, job, logs, signals
+from trainer.settings import command, experiments, flags, job, logs, places, signals
 from trainer.settings import run as runs
 from trainer.storage import operations, paths
 
@@ -46,12 +46,14 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
         log.info("nothing to do for %s %d: the chief does that alone", cluster.role, cluster.index)
         return 0
     run = job.with_job_dir(run, arguments, environ, trial=cluster.trial)
+    where = places.of(run, arguments, environ, trial=cluster.trial)
     config = flags.build(module.Config, arguments)
     experiment = None
     if schedule != "run_std_server":  # which sees no data
         run = job.with_files(run, arguments, module, sample_data=lambda: folder.made(name))
         experiment = module.build(config, run)
     job.make(run)
+    places.make(where, run.job_dir)
 
     interrupted = signals.remembered()
     level: Literal["2", "3"] = "3" if cluster.size > 1 else "2"
@@ -83,7 +85,14 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
         }
     try:
         outcome = schedules.perform(
-            schedule, experiment, run, facts=facts, interrupted=interrupted, cluster=cluster, distribution=distribution
+            schedule,
+            experiment,
+            run,
+            facts=facts,
+            interrupted=interrupted,
+            cluster=cluster,
+            distribution=distribution,
+            places=where,
         )
     except Interrupted as interruption:
         log.warning("%s; saved, the same command resumes", interruption)

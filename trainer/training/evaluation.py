@@ -13,7 +13,7 @@ import keras
 
 from trainer.errors import RunError, UsageError
 from trainer.experiment import Evaluation, Experiment, ExportStrategy
-from trainer.exporting import checker, parity, savedmodel, strategies
+from trainer.exporting import checker, parity, registration, savedmodel, strategies
 from trainer.inputs import dataset
 from trainer.inputs.batches import Shard
 from trainer.settings.run import Run
@@ -32,7 +32,8 @@ def directory(job_dir: str) -> str:
 class Evaluations:
     """The evaluation input and the exports of one job, for a model in this process.
 
-    `between` is called between two calls of the model, and may raise to end a pass; `submit` is as `Exports` takes it.
+    `model_dir` is where a platform wants the model, if it does; `between` is called between two calls of the model, and
+    may raise to end a pass; `submit` is as `Exports` takes it.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Evaluations:
         experiment: Experiment,
         run: Run,
         *,
+        model_dir: str | None,
         between: Callable[[], None],
         submit: Callable[[Callable[[], None]], None],
     ) -> None:
         self.input = dataset.eval_batches(experiment.eval_input_fn(Shard()))
         self._experiment = experiment
         self._eval_steps = run.eval_steps
+        self._model_dir = model_dir
         self._between = between
         self._submit = submit
         self._exports = strategies.Exports(run.job_dir, experiment, submit)
@@ -54,6 +57,8 @@ class Evaluations:
     def open(self, model: keras.Model) -> None:
         """Take the model, and read what has been exported before. Raises `UsageError` for what cannot be exported."""
         strategies.check(self._experiment)  # not before: it makes tensors, and a cluster has to be formed first
+        if self._model_dir:
+            registration.check(self._model_dir)
         exports = bool(self._experiment.export_strategies)
         self._is_checked = exports and bool(self._experiment.serving_input_fn().golden)
         self.model = model
@@ -103,6 +108,16 @@ class Evaluations:
         for folder in self._exports.export_due(found, final=final, now=time.time(), write=write):
             fields = {"global_step": global_step, "export": folder}
             self._submit(partial(log.info, "exported %s", folder, extra={"fields": fields}))
+
+    def register(self) -> None:
+        """See that the best export, else the final or the newest, is where a platform wants the model."""
+        if not self._model_dir:
+            return
+        exports = self._exports.by_preference()
+        if exports:
+            self._submit(partial(registration.ensure, self._model_dir, exports))
+        else:
+            log.warning("%s: nothing is exported that could be copied there", self._model_dir)
 
     def newest_exports(self) -> tuple[str, ...]:
         """The newest export of each strategy that has one."""

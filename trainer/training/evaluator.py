@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from trainer.experiment import Experiment
+from trainer.settings.places import Places, in_job_dir
 from trainer.settings.run import Run
-from trainer.storage import commit, lease, paths
+from trainer.storage import commit, lease
 from trainer.training import checkpoint, ending, evaluation, held, progress, state
 from trainer.training.outcome import Interrupted, Outcome
 
@@ -25,14 +26,20 @@ class Evaluator:
     """The state of an evaluator: its model, the step it has evaluated, and the journal of its evaluations."""
 
     def __init__(
-        self, experiment: Experiment, run: Run, *, interrupted: Callable[[], int | None] = lambda: None
+        self,
+        experiment: Experiment,
+        run: Run,
+        *,
+        interrupted: Callable[[], int | None] = lambda: None,
+        places: Places | None = None,
     ) -> None:
         self.experiment = experiment
         self.run = run
         self.interrupted = interrupted
         self.step: int | None = None  # of the checkpoint that the model has
         self.stops = 0
-        self.checkpoints = paths.join(run.job_dir, "checkpoints")
+        self.places = places or in_job_dir(run.job_dir)
+        self.checkpoints = self.places.checkpoints
         self.directory = evaluation.directory(run.job_dir)
 
     def continuous_eval(self) -> Outcome:
@@ -53,12 +60,13 @@ class Evaluator:
             metrics = evaluation.among(self.held.journal.last() or {}, self.model)
             if self.step is not None:
                 self.evaluations.export(self.step, metrics, final=True)
+            self.evaluations.register()
         return Outcome(self.step or 0, metrics, self.evaluations.newest_exports(), self.stops)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:
         """Hold the right to evaluate."""
-        with held.opened(self.run, self.directory, self._acquired) as self.held:
+        with held.opened(self.run, self.places, self.directory, acquire=self._acquired) as self.held:
             self._build()
             yield
 
@@ -67,9 +75,12 @@ class Evaluator:
 
     def _build(self) -> None:
         self.model = state.build_model(self.experiment.model_fn, self.run)
-        submit = self.held.uploads.submit
         self.evaluations = evaluation.Evaluations(
-            self.experiment, self.run, between=self._end_if_interrupted, submit=submit
+            self.experiment,
+            self.run,
+            model_dir=self.places.model,
+            between=self._end_if_interrupted,
+            submit=self.held.uploads.submit,
         )
         state.build_variables(self.model, self.evaluations.input.zeros())
         self.named = state.variables(self.model)

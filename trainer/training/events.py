@@ -1,4 +1,4 @@
-"""TensorBoard's event files: in the job dir, the evaluation's apart in `eval/`.
+"""TensorBoard's event files: in the job dir or another folder, the evaluation's apart in `eval/` there.
 
 To a bucket they are written on a budget: an object cannot grow, so each write is of a whole file, and is billed. What
 the budget held back is written at the end of the run.
@@ -18,12 +18,12 @@ from trainer.storage import local, paths
 class Events:
     """The event files of a run; `every_s` seconds have to pass between two writes to a bucket."""
 
-    def __init__(self, job_dir: str, *, every_s: float, submit: Callable[[Callable[[], None]], None]) -> None:
-        self._job_dir = job_dir
+    def __init__(self, directory: str, *, every_s: float, submit: Callable[[Callable[[], None]], None]) -> None:
+        self._directory = directory
         self._every_s = every_s
         self._submit = submit
-        self._copy = tempfile.TemporaryDirectory(prefix="trainer-") if paths.is_remote(job_dir) else None
-        self._folder = self._copy.name if self._copy else job_dir
+        self._copy = tempfile.TemporaryDirectory(prefix="trainer-") if paths.is_remote(directory) else None
+        self._folder = self._copy.name if self._copy else directory
         self._writers: dict[str, Any] = {}  # made with their first scalar: a chief may have none of evaluation
         self._written: dict[str, int] = {}  # the sizes of files in the bucket, the latest last
         self._last_write_s: float | None = None
@@ -70,4 +70,4 @@ class Events:
         content = local.read_bytes(os.path.join(self._copy.name, name))  # now, since the file goes on growing
         self._written.pop(name, None)
         self._written[name] = len(content)
-        self._submit(partial(paths.write_bytes, paths.join(self._job_dir, name), content))
+        self._submit(partial(paths.write_bytes, paths.join(self._directory, name), content))

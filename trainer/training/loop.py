@@ -19,9 +19,10 @@ import numpy as np
 from trainer.errors import ConflictError, RunError, UsageError
 from trainer.experiment import Experiment
 from trainer.settings.cluster import ALONE, Cluster
+from trainer.settings.places import Places, in_job_dir
 from trainer.settings.run import Distribution, Run
 from trainer.storage import commit, lease, paths
-from trainer.training import callbacks, checkpoint, ending, evaluation, held, journal, progress, state, strategy
+from trainer.training import callbacks, checkpoint, ending, evaluation, held, journal, progress, state, strategy, trial
 from trainer.training.outcome import Interrupted, Outcome
 from trainer.training.pace import Pace
 
@@ -45,6 +46,7 @@ class Trainer:
         interrupted: Callable[[], int | None] = lambda: None,
         cluster: Cluster = ALONE,
         distribution: Distribution = "auto",
+        places: Places | None = None,
     ) -> None:
         self.experiment = experiment
         self.run = run
@@ -56,7 +58,8 @@ class Trainer:
         self.step = 0
         self.saved_step: int | None = None
         self.stops = 0
-        self.checkpoints = paths.join(run.job_dir, "checkpoints")
+        self.places = places or in_job_dir(run.job_dir)
+        self.checkpoints = self.places.checkpoints
         self.eval_dir = evaluation.directory(run.job_dir)
 
     # The schedules.
@@ -81,6 +84,7 @@ class Trainer:
             shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             log.info("step %d: %s", self.step, shown, extra={"fields": {"global_step": self.step, **metrics}})
             self.evaluations.export(self.step, metrics, final=self.step >= self.train_steps)
+            self.evaluations.register()
         return self._outcome(metrics)
 
     # The run, in the order in which it happens.
@@ -106,7 +110,14 @@ class Trainer:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:
         """Hold the job dir while the run lasts; without a cluster, the right to evaluate too."""
-        with held.opened(self.run, self.run.job_dir, self._acquired) as self.held, contextlib.ExitStack() as stack:
+        writing = held.opened(
+            self.run,
+            self.places,
+            self.run.job_dir,
+            acquire=self._acquired,
+            report=trial.reporter(self.places, self.experiment.metric) if self.places.metric_file else None,
+        )
+        with writing as self.held, contextlib.ExitStack() as stack:
             paths.make_directory(self.eval_dir)
             if not self.cluster.size:
                 stack.callback(lease.acquire(self.eval_dir).release)
@@ -131,7 +142,11 @@ class Trainer:
         self.named = state.variables(self.model)
         self.pace = Pace(self.run, train_steps=self.train_steps, room=self.replicas.room)
         self.evaluations = evaluation.Evaluations(
-            self.experiment, self.run, between=self._end_if_interrupted, submit=self.held.uploads.submit
+            self.experiment,
+            self.run,
+            model_dir=self.places.model,
+            between=self._end_if_interrupted,
+            submit=self.held.uploads.submit,
         )
         self.evaluations.open(self.model)
         self.evaluations.input.check()  # a bad row is found now, not after the first steps
@@ -238,6 +253,7 @@ class Trainer:
                 self.held.journal.fill([{"step": self.step, **metrics}])
                 self.held.events.add({"step": self.step, **metrics}, time.monotonic())
             self.evaluations.export(self.step, metrics, final=True)
+            self.evaluations.register()
         return metrics
 
     # The parts of a stop.
