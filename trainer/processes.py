@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Generic, Literal, TypeVar
+from typing import IO, Any, Generic, Literal, TypeVar
 
 from trainer.errors import UsageError
 
@@ -71,6 +71,7 @@ class Ended(Generic[T]):
 
     code: int  # as a shell would say it
     task: T | None = None  # the one that failed, and took the others with it
+    task_code: int = 0  # its own; negative for a signal
 
 
 PATIENCE = Patience()
@@ -149,7 +150,7 @@ class Supervisor(Generic[T]):
                     return Ended(self._ended_by(asked()[0], asked) if asked() else 0)
                 dead = next((task for task, code in codes.items() if code), None)
                 if dead and not self._goes_on(dead, asked):
-                    return Ended(self._exit_code(dead), dead)
+                    return Ended(self._exit_code(dead), dead, codes[dead] or 0)
         finally:
             self._kill_all()
             for reader in self._readers:
@@ -281,7 +282,7 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def kill_session(process: "subprocess.Popen[str]") -> None:
+def kill_session(process: "subprocess.Popen[Any]") -> None:
     """Kill a process that we started, and its children, which may be all that is left of it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,90 @@
+"""The process of the emulator: the services put together, listening, and all that they started ended with it.
+
+server.run(Options(state="/tmp/cloud", environ=os.environ, ...), bound_socket)
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FrameType
+
+import uvicorn
+
+from trainer.cloud.emulator import app, logging_v2, mlengine, vertex
+from trainer.cloud.emulator.app import LOOPBACK
+from trainer.cloud.emulator.entries import Entries
+from trainer.cloud.emulator.jobs import Jobs
+from trainer.cloud.emulator.runs import Runner
+from trainer.cloud.emulator.store import Store
+from trainer.errors import UsageError, reason
+from trainer.processes import Patience
+
+
+__all__ = ["LOOPBACK", "Options", "bound", "run", "url_of"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an emulator is told."""
+
+    state: str
+    environ: Mapping[str, str]  # of what it starts
+    fresh: bool  # whether each job gets an environment of its own
+    at_once: int
+    patience: Patience
+
+
+def run(options: Options, taken: socket.socket) -> int:
+    """Serve on a socket that is bound, until a signal; then end what runs."""
+    store = Store(os.path.join(options.state, "resources"))
+    entries = Entries(os.path.join(options.state, "logs"))
+    runner = Runner(entries, options.environ, options.patience)
+    jobs = Jobs(store, runner, os.path.join(options.state, "runs"), at_once=options.at_once, fresh=options.fresh)
+    mlengine.recover(store, jobs)
+    vertex.recover(store, jobs)
+    methods = [*mlengine.methods(store, jobs), *vertex.methods(store, jobs), *logging_v2.methods(entries)]
+    config = uvicorn.Config(
+        app.build(methods),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+    )
+    try:
+        Server(config).run(sockets=[taken])
+    finally:
+        jobs.close()
+    return 0
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, but a signal is not raised again when it has closed: there are jobs to be ended."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or Ctrl-C: the first begins the end."""
+        del sig, frame
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that has the port, on which nobody listens yet."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        raise UsageError(f"--port: {port}: {reason(error)}") from error
+    return taken
+
+
+def url_of(taken: socket.socket) -> str:
+    """Where a client finds what listens there."""
+    host, port = taken.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
