@@ -171,23 +171,6 @@ def test_on_a_terminal_records_are_words_after_the_task_and_the_chiefs_end_is_a_
     ]
 
 
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        (
-            {"message": "exported a/best/20", "export": "a/best/20", "global_step": 20},
-            "exported a/best/20  global_step 20",
-        ),
-        ({"message": "resumed at step 60: 0 to train", "global_step": 60}, "resumed at step 60: 0 to train"),
-        ({"message": "done", "metrics": {}, "exports": []}, "done"),
-        ({"message": "done", "exports": ["a", "b"], "loss": None}, "done  exports a, b  loss None"),
-        ({"severity": "WARNING", "message": "careful"}, "WARNING: careful"),
-    ],
-)
-def test_words_say_each_field_once_and_leave_out_empty_ones(fields, text):
-    assert launch.in_words(fields) == text
-
-
 def test_a_terminal_shows_each_task_in_its_colour():
     terminal, process_side = pty.openpty()
     process = subprocess.Popen(

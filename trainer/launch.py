@@ -16,11 +16,10 @@ from typing import Any
 from trainer import processes
 from trainer.errors import UsageError
 from trainer.processes import CHIEF, EVALUATOR, Stream, Supervisor, Task
-from trainer.settings import command, logs, signals
+from trainer.settings import command, logs, records, signals
 
 
 PROG = "trainer.launch"
-SPEED = "examples_per_second"
 COLOURS = {"chief": "bold cyan", "worker": "green", "ps": "magenta", "evaluator": "yellow"}
 log = logging.getLogger(PROG)
 
@@ -86,7 +85,7 @@ class Lines:
         self._done: str | None = None
 
     def say(self, task: Task, stream: Stream, line: str) -> None:
-        fields = parsed(line)
+        fields = records.parsed(line)
         if fields is None:
             print(f"{task} | {line}", file=sys.stderr if stream == "stderr" else sys.stdout, flush=True)
             return
@@ -112,11 +111,11 @@ class Terminal:
 
     def say(self, task: Task, stream: Stream, line: str) -> None:
         del stream
-        fields = parsed(line)
+        fields = records.parsed(line)
         if fields is None:
             self._print(task, line)
         elif fields.get("message") != "done":
-            self._print(task, in_words(fields))
+            self._print(task, records.in_words(fields))
         elif task == CHIEF:
             self._done = fields
         else:
@@ -135,47 +134,15 @@ class Terminal:
         self._console.print(Text.assemble((f"{task!s:>{margin - 2}}  ", COLOURS[task.role]), indented), soft_wrap=True)
 
 
-def parsed(line: str) -> dict[str, Any] | None:
-    """The JSON object that a line is, or None."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def in_words(fields: Mapping[str, Any]) -> str:
-    """A log record as text: the message, then its fields; a stop as `trainer.task` shows it on a terminal."""
-    if fields.get("message") == "stop":
-        metrics = {k: v for k, v in fields.items() if isinstance(v, float) and k not in ("time", SPEED)}
-        speed = [f"({shown(fields[SPEED])} examples/s)"] if SPEED in fields else []
-        return "  ".join([f"step {fields['global_step']}", *(f"{k} {shown(v)}" for k, v in metrics.items()), *speed])
-    rest = {name: value for name, value in fields.items() if name not in ("severity", "message", "time")}
-    severity = f"{fields['severity']}: " if fields.get("severity") not in (None, "INFO") else ""
-    message = str(fields.get("message", ""))
-    said = {word.strip(",:;") for word in message.split()}
-    unsaid = [f"{name} {shown(value)}" for name, value in rest.items() if shown(value) and str(value) not in said]
-    return "  ".join([f"{severity}{message}", *unsaid])
-
-
 def rows(done: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The last record as a table: a row for each metric and each export."""
     for name, value in done.items():
         if name == "metrics":
-            yield from ((metric, shown(each)) for metric, each in value.items())
+            yield from ((metric, records.shown(each)) for metric, each in value.items())
         elif name == "exports":
             yield from (("export", folder) for folder in value)
         elif name not in ("severity", "message"):
-            yield name.replace("_", " "), shown(value)
-
-
-def shown(value: object) -> str:
-    """A value of a field, short."""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {shown(each)}" for name, each in value.items())
-    return ", ".join(map(shown, value)) if isinstance(value, list) else str(value)
+            yield name.replace("_", " "), records.shown(value)
 
 
 if __name__ == "__main__":

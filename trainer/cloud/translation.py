@@ -128,13 +128,15 @@ def hyperparameters_of(body: Mapping[str, Any]) -> dict[str, Any]:
 def image_of(training: Mapping[str, Any], pool: Pool) -> str:
     """The prebuilt container of a runtime version, from the registry nearest to the region.
 
-    Named as https://cloud.google.com/vertex-ai/docs/training/pre-built-containers lists them.
+    Named as https://cloud.google.com/vertex-ai/docs/training/pre-built-containers lists them. The newest there has
+    TensorFlow 2.17; a package that wants another version has pip install it, as this one does.
     """
     region = training["region"].partition("-")[0]
     near = region if region in ("us", "europe", "asia") else "us"
-    kind = "gpu" if pool.machine.accelerator_type.startswith("NVIDIA") else "cpu"
-    versions = (training[name].replace(".", mark) for name, mark in (("runtimeVersion", "-"), ("pythonVersion", "")))
-    return "{}-{}/tf-{}.{}.py{}:latest".format(near, IMAGES, kind, *versions)
+    vendor = pool.machine.accelerator_type.partition("_")[0]
+    kind, prefix = {"NVIDIA": ("gpu", "py"), "TPU": ("tpu", "cp")}.get(vendor, ("cpu", "py"))
+    tensorflow, python = training["runtimeVersion"].replace(".", "-"), training["pythonVersion"].replace(".", "")
+    return f"{near}-{IMAGES}/tf-{kind}.{tensorflow}.{prefix}{python}:latest"
 
 
 def _worker_pool(pool: Pool, training: Mapping[str, Any]) -> dict[str, Any]:
