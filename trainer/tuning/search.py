@@ -23,6 +23,7 @@ from trainer.tuning.space import Value
 State = Literal["RUNNING", "SUCCEEDED", "STOPPED", "FAILED"]
 ENDED: tuple[State, ...] = ("SUCCEEDED", "STOPPED")
 DRAWS = 10  # for values that no trial has had
+WARM_UP = 0.25  # of the steps of the longest trial
 LEAST_OTHERS = 2  # trials that a curve is compared with
 MISSING = "optuna is not installed; expected it for a search: pip install 'trainer[tune]'"
 
@@ -64,16 +65,19 @@ def should_stop(hyperparameters: Mapping[str, Any], trials: Sequence[Trial], tri
     """Whether a running trial is to end early: its best so far is worse than the median of the others at its step.
 
     The others are those that have come to their ends. What each had at the step is its last measurement up to there,
-    since trials may stop at times, not steps. A trial that has come as far as the others is left to its end.
+    since trials may stop at times, not steps. A trial that has come as far as the others is left to its end, and one
+    that has only begun to its warm-up: it may have a lower rate, or a larger batch, and be the better for it later.
     """
     others = [other for other in trials if other.state == "SUCCEEDED" and other.id != trial.id and other.final]
     if not hyperparameters.get("enableTrialEarlyStopping") or not trial.final or len(others) < LEAST_OTHERS:
         return False
-    step = trial.final.step
-    if step >= max(other.measurements[-1].step for other in others):
+    step, furthest = trial.final.step, max(other.measurements[-1].step for other in others)
+    if step >= furthest:
         return False
     optuna = _optuna()
-    pruner = optuna.pruners.MedianPruner(min(5, _startup(hyperparameters)), n_min_trials=LEAST_OTHERS)
+    pruner = optuna.pruners.MedianPruner(
+        min(5, _startup(hyperparameters)), n_warmup_steps=int(WARM_UP * furthest), n_min_trials=LEAST_OTHERS
+    )
     study = _study(optuna, hyperparameters, optuna.samplers.RandomSampler(seed=0))
     for other in others:
         had = [each.value for each in other.measurements if each.step <= step]
