@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trainer.cloud import config as configs
-from trainer.cloud import gcloud, jobs, options, package
+from trainer.cloud import gcloud, jobs, options, package, translation
 from trainer.cloud.config import Config
 from trainer.cloud.service import Service, Serving
 from trainer.cloud.target import Target, target_of
@@ -64,11 +64,13 @@ def train(arguments: argparse.Namespace, flags: list[str], environ: Mapping[str,
     """Make the job of the config and the flags, package the trainer, and send both."""
     config = configs.read(arguments.config) if arguments.config else Config()
     config = jobs.completed(configs.overridden(config, options.overrides(arguments)), flags)
+    jobs.check(config, arguments.api)  # before what takes longer
     archive = None
     if arguments.package_path or jobs.needs_package(config):
         archive = package.build(arguments.package_path or PACKAGE)
         config = jobs.packaged(config, archive, staging=arguments.staging_bucket)
-    body = jobs.body(config, arguments.api)
+        jobs.check(config, arguments.api)
+    body = translation.body(config.job, arguments.api)
     if arguments.dry_run:
         print(json.dumps(body, indent=2, ensure_ascii=False))
         print(gcloud.equivalent(body, project=arguments.project, region=config.training["region"]))

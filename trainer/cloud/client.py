@@ -32,6 +32,7 @@ from trainer.storage import credentials
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 TIMEOUT_S = 60.0
 TRANSIENT = (429, 500, 502, 503, 504)
+NO_JSON = "the answer is no JSON object; expected the address of a service of Google's, or of an emulator"
 log = logging.getLogger("trainer.cloud")
 
 
@@ -108,10 +109,8 @@ def send_once(request: http.HttpRequest) -> dict[str, Any]:
         answer = request.execute()
     except HttpError as error:
         raise _refusal(error, place) from error
-    except json.JSONDecodeError as error:
-        raise RunError(f"{place}: {error.doc[:60]!r}: the answer is not JSON; is the address right?") from error
-    except UnicodeDecodeError as error:
-        raise RunError(f"{place}: the answer is not JSON; is the address right?") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{place}: {NO_JSON}") from error
     except (auth.DefaultCredentialsError, auth.RefreshError) as error:
         raise RunError(f"{place}: {credentials.problem(error)}") from error
     except httplib2.ServerNotFoundError as error:
@@ -120,7 +119,7 @@ def send_once(request: http.HttpRequest) -> dict[str, Any]:
         said = _lost(error)
         raise (RunError if _is_refused(error) else Outage)(f"{place}: {said}") from error
     if not isinstance(answer, dict):
-        raise RunError(f"{place}: {str(answer)[:60]!r}: expected an object; is the address right?")
+        raise RunError(f"{place}: {NO_JSON}")
     return answer
 
 

@@ -49,12 +49,11 @@ def packaged(config: Config, archive: Archive, *, staging: str | None) -> Config
     return overridden(config, {(TRAINING, "packageUris"): (flag, uris)})
 
 
-def body(config: Config, api: Api) -> dict[str, Any]:
-    """What is sent to a service. Raises `UsageError` for a mistake, and for what the service has no word for."""
+def check(config: Config, api: Api) -> None:
+    """Raise `UsageError` for the first mistake in a job, and for what the service has no word for."""
     configs.check(config)
     for problem in (*_unmeasured(config), *(translation.problems(config.job) if api == "vertex" else ())):
         raise config.error(problem)
-    return translation.body(config.job, api)
 
 
 def image_of(config: Config) -> str:

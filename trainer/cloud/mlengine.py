@@ -53,7 +53,7 @@ class MlEngine:
         try:
             client.send(models.get(name=name))
         except MissingError:
-            made = {"name": model, "regions": [serving.region]}
+            made = {"name": model} | ({"regions": [serving.region]} if serving.region else {})
             schema.check(made, api="ml", schema="GoogleCloudMlV1__Model")
             create = models.create(parent=self._parent, body=made)
             client.send_unless_done(create, lambda: _found(lambda: client.send(models.get(name=name))))

@@ -44,8 +44,8 @@ def entries() -> Callable[[Entry], None]:
 def as_json(entry: Entry) -> str:
     """An entry as the JSON object that the trainer printed, with where and when."""
     place = {"task": entry.task} | ({"trial": entry.trial} if entry.trial else {})
-    known = {"severity": entry.severity, "message": entry.message, "timestamp": entry.timestamp}
-    return strictjson.dumps({**place, **entry.fields, **known})
+    known = {**place, "severity": entry.severity, "message": entry.message}
+    return strictjson.dumps({**known, **entry.fields, **known, "timestamp": entry.timestamp})
 
 
 def in_words(entry: Entry) -> str:

@@ -23,7 +23,7 @@ class Target:
 
     api: Api
     project: str
-    region: str
+    region: str  # perhaps none for Cloud ML Engine, whose address has none
     endpoint: str | None = None  # None: Google's own address
 
     @property
@@ -43,7 +43,8 @@ def target_of(
     return Target(
         api=api,
         project=project or _of_environment(PROJECT, environ, "--project", "the id of a project"),
-        region=region or _of_environment(REGION, environ, "--region", "a region, such as us-central1"),
+        region=region
+        or _of_environment(REGION, environ, "--region", "a region, such as us-central1", needed=api == "vertex"),
         endpoint=endpoint.rstrip("/") if endpoint else None,
     )
 
@@ -53,8 +54,10 @@ def is_local(endpoint: str | None) -> bool:
     return endpoint is not None and urllib.parse.urlsplit(endpoint).hostname in LOOPBACK
 
 
-def _of_environment(names: tuple[str, ...], environ: Mapping[str, str], flag: str, expected: str) -> str:
-    found = next((environ[name] for name in names if environ.get(name)), None)
-    if found is None:
+def _of_environment(
+    names: tuple[str, ...], environ: Mapping[str, str], flag: str, expected: str, *, needed: bool = True
+) -> str:
+    found = next((environ[name] for name in names if environ.get(name)), "")
+    if needed and not found:
         raise UsageError(f"{flag}: not given; expected {expected}, here or in {names[0]}")
     return found

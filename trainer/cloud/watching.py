@@ -28,7 +28,8 @@ def follow(service: Service, target: Target, job: Status) -> None:
         say(entry)
     ended = latest[0]
     if ended.state != "SUCCEEDED":
-        raise RunError(": ".join(filter(None, [ended.job, ended.state, ended.error, _last_words(target, ended)])))
+        reasons = [ended.job, ended.state, ended.error.rstrip("."), _last_words(target, ended)]
+        raise RunError(": ".join(filter(None, reasons)))
     log.info("%s: succeeded", ended.job, extra={"fields": {"job": ended.job, "state": ended.state}})
 
 
