@@ -5,6 +5,7 @@ config = config.overridden(config, options.overrides(arguments))
 """
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,13 @@ def _labels(text: str) -> dict[str, str]:
     if not pairs or not all(equals for _, equals, _ in pairs):
         raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE,...")
     return {key: value for key, _, value in pairs}
+
+
+def _name(text: str) -> str:
+    """What a resource may be called: no `/`, no quotes."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected letters, digits, _ and -")
+    return text
 
 
 def _tier(text: str) -> str:
@@ -55,7 +63,7 @@ def parser(prog: str, description: str) -> command.Parser:
     )
     status, log = _action(actions, "status", "how a job is"), _action(actions, "logs", "what a job printed")
     for each in (status, log, _action(actions, "cancel", "ask a job to save and end")):
-        each.add_argument("job", metavar="JOB", help="the id that it was sent with")
+        each.add_argument("job", type=_name, metavar="JOB", help="the id that it was sent with")
     log.add_argument("--follow", action="store_true", help="until the job ends; exit code 1 unless it succeeded")
     _add_deploy(_action(actions, "deploy", "serve an export as a version of a model"))
     _add_predict(_action(actions, "predict", "ask a deployed model"))
@@ -105,7 +113,7 @@ def _add_train(parser: command.Parser) -> None:
 
 
 def _add_deploy(parser: command.Parser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="its name; made where there is none")
+    parser.add_argument("model", type=_name, metavar="MODEL", help="its name; made where there is none")
     parser.add_argument("--version", required=True, metavar="V", help="a new version of it")
     parser.add_argument(
         "--model-dir", required=True, metavar="gs://DIR", help="an export, or a job dir: its newest committed export"
@@ -117,8 +125,10 @@ def _add_deploy(parser: command.Parser) -> None:
 
 
 def _add_predict(parser: command.Parser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a model that was deployed")
-    parser.add_argument("--version", metavar="V", help="one version of it (default the one that requests are sent to)")
+    parser.add_argument("model", type=_name, metavar="MODEL", help="a model that was deployed")
+    parser.add_argument(
+        "--version", type=_name, metavar="V", help="one version of it (default the one that requests are sent to)"
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--json-instances", metavar="F", help="a file with one instance, as JSON, a line; - is stdin")
     source.add_argument("--json-request", metavar="F", help='a file with {"instances": [...]}; - is stdin')

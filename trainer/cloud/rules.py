@@ -21,6 +21,7 @@ LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 BUCKET_PATH = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?")
 NETWORK = re.compile(r"projects/[^/]+/global/networks/[^/]+")
+REGION = re.compile(r"[a-z][a-z0-9-]*")
 MOST_PACKAGES = 100
 OURS = ("jobId", "labels", "trainingInput")
 
@@ -99,6 +100,8 @@ def _environment(training: Mapping[str, Any]) -> Iterator[Problem]:
 def _places(training: Mapping[str, Any]) -> Iterator[Problem]:
     if not training.get("region"):
         yield Problem(("region",), "not given; expected a region, such as us-central1")
+    elif not REGION.fullmatch(training["region"]):
+        yield Problem(("region",), f"{shown(training['region'])}: expected a region, such as us-central1")
     if "jobDir" in training and not BUCKET_PATH.fullmatch(training["jobDir"]):
         yield Problem(("jobDir",), f"{shown(training['jobDir'])}: expected gs://BUCKET/PATH")
     if "network" in training and not NETWORK.fullmatch(training["network"]):

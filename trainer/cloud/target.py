@@ -3,6 +3,7 @@
 target = target_of(api="vertex", endpoint=None, project=None, region="us-central1", environ=os.environ)
 """
 
+import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from trainer.errors import UsageError
 Api = Literal["vertex", "ml"]
 PROJECT = ("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT")
 REGION = ("GOOGLE_CLOUD_REGION", "CLOUDSDK_COMPUTE_REGION")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]*")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -42,9 +44,8 @@ def target_of(
             raise UsageError(f"--api-endpoint: {endpoint}: expected a URL, such as http://127.0.0.1:8600")
     return Target(
         api=api,
-        project=project or _of_environment(PROJECT, environ, "--project", "the id of a project"),
-        region=region
-        or _of_environment(REGION, environ, "--region", "a region, such as us-central1", needed=api == "vertex"),
+        project=_name("--project", project, PROJECT, environ, "the id of a project"),
+        region=_name("--region", region, REGION, environ, "a region, such as us-central1", needed=api == "vertex"),
         endpoint=endpoint.rstrip("/") if endpoint else None,
     )
 
@@ -54,10 +55,19 @@ def is_local(endpoint: str | None) -> bool:
     return endpoint is not None and urllib.parse.urlsplit(endpoint).hostname in LOOPBACK
 
 
-def _of_environment(
-    names: tuple[str, ...], environ: Mapping[str, str], flag: str, expected: str, *, needed: bool = True
+def _name(
+    flag: str,
+    given: str | None,
+    variables: tuple[str, ...],
+    environ: Mapping[str, str],
+    expected: str,
+    *,
+    needed: bool = True,
 ) -> str:
-    found = next((environ[name] for name in names if environ.get(name)), "")
+    """What a flag says, else a variable."""
+    found = given or next((environ[name] for name in variables if environ.get(name)), "")
     if needed and not found:
-        raise UsageError(f"{flag}: not given; expected {expected}, here or in {names[0]}")
+        raise UsageError(f"{flag}: not given; expected {expected}, here or in {variables[0]}")
+    if found and not NAME.fullmatch(found):
+        raise UsageError(f"{flag}: {found!r}: expected {expected}")
     return found
