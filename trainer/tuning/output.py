@@ -61,11 +61,13 @@ class Table:
     """The trials best first, and above them why one failed."""
 
     def __init__(self, study: Study) -> None:
-        from rich.live import Live  # only a terminal needs it
+        from rich.console import Console  # only a terminal needs it
+        from rich.live import Live
 
         self._study = study
         self._running: dict[str, Trial] = {}  # with what they have measured
-        self._live = Live(get_renderable=self._fitting, transient=True)
+        self._console = Console()
+        self._live = Live(console=self._console, get_renderable=self._fitting, transient=True)
         self._live.start()
 
     def began(self, trial: Trial) -> None:
@@ -84,10 +86,13 @@ class Table:
 
     def close(self) -> None:
         self._live.stop()
-        self._live.console.print(self._table())
+        self._console.print(self._table())
 
     def _fitting(self) -> Any:
-        return self._table(max(1, self._live.console.height - MARGIN))
+        shown = self._table(max(1, self._console.height - MARGIN))
+        begun, most = len(self._study.trials), self._study.hyperparameters.get("maxTrials", 1)
+        shown.caption = f"trial {begun} of {most}; {len(self._running)} running"
+        return shown
 
     def _table(self, most: int | None = None) -> Any:
         from rich import box, table
@@ -103,8 +108,6 @@ class Table:
             values = [_short(trial.values[name]) for name in names]
             state = f"[{STYLES[trial.state]}]{trial.state.lower()}"
             shown.add_row(trial.id, state, *measured, *values)
-        if most is not None and len(trials) > most:
-            shown.caption = f"and {len(trials) - most} more"
         return shown
 
 

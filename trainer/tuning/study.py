@@ -21,6 +21,7 @@ from trainer.tuning.search import State, Trial
 
 NAME = "study.json"
 MAY_CHANGE = ("maxTrials", "maxParallelTrials", "maxFailedTrials")  # how long a search is, not what it searches
+OF_NO_CONSEQUENCE = ("--job-dir", "--output-dir", "--verbosity", "--debug")
 ANOTHER = "expected as it was, or another --job-dir for another search"
 
 
@@ -124,7 +125,7 @@ def _between(was: Any, now: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _by_flag(words: Sequence[str]) -> dict[str, list[str]]:
-    """The words after each flag; a flag's value may be joined to it by `=`."""
+    """The words after each flag that says what is trained; a flag's value may be joined to it by `=`."""
     found: dict[str, list[str]] = {}
     values: list[str] = []
     for word in words:
@@ -134,7 +135,7 @@ def _by_flag(words: Sequence[str]) -> dict[str, list[str]]:
             values += [value] if equals else []
         else:
             values.append(word)
-    return found
+    return {name: given for name, given in found.items() if name not in OF_NO_CONSEQUENCE}
 
 
 def _shown(value: Any) -> str:
