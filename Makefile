@@ -4,11 +4,19 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= jobs
 PORT ?= 8501
+API ?= vertex
+JOB := $(or $(JOB),babyweight_$(shell date +%Y%m%d_%H%M%S))
+BUCKET ?= $(if $(DRY_RUN),gs://my-bucket)
+CONFIG ?= config.yaml
+MODEL ?= babyweight
+VERSION ?= v1
+INSTANCES ?= docs/examples/$(MODEL).json
+CLOUD = --api $(API) $(if $(API_ENDPOINT),--api-endpoint $(API_ENDPOINT))
 SERVED = $(foreach name,babyweight mnist,$(if $(wildcard $(JOBS)/$(name)/export),--model $(name)=$(JOBS)/$(name)))
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all check babyweight mnist distributed serve bench clean
+.PHONY: help train test test-all check babyweight mnist distributed serve submit deploy bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +54,16 @@ distributed: $(VENV)/installed  ## train babyweight on chief, worker and evaluat
 serve: $(VENV)/installed  ## serve the newest exports of make train, and a page to try them: http://127.0.0.1:8501/
 	@test -n "$(SERVED)" || { echo "make: nothing to serve below $(JOBS)/; run make train first"; exit 1; }
 	$(RUN) trainer.serve --port $(PORT) $(SERVED)
+
+submit: $(VENV)/installed  ## send the job of config.yaml: BUCKET=gs://..., also DRY_RUN=1, API=ml, ARGS="--train-steps 2000"
+	@test -n "$(BUCKET)" || { echo "make: BUCKET is not given; expected BUCKET=gs://..., where the job writes, or DRY_RUN=1"; exit 1; }
+	$(RUN) trainer.submit train $(JOB) $(CLOUD) --config $(CONFIG) --job-dir $(BUCKET)/$(JOB) $(if $(DRY_RUN),--dry-run,--stream-logs)$(if $(ARGS), -- $(ARGS))
+
+deploy: $(VENV)/installed  ## serve what a job exported: MODEL_DIR=gs://.../JOB, also MODEL=babyweight VERSION=v1 API=ml
+	@test -n "$(MODEL_DIR)" || { echo "make: MODEL_DIR is not given; expected MODEL_DIR=gs://..., the job dir of a job"; exit 1; }
+	$(RUN) trainer.submit deploy $(MODEL) $(CLOUD) --version $(VERSION) --model-dir $(MODEL_DIR)
+	@echo "A prediction:"
+	@$(RUN) trainer.submit predict $(MODEL) $(CLOUD) --json-instances $(INSTANCES) --format table
 
 bench: $(VENV)/dev  ## our speed beside the peers', in one run
 	$(RUN) benchmarks.run
