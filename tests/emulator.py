@@ -52,6 +52,12 @@ class Cloud:
         """Google's client of logging.v2."""
         return client("logging", "v2", self.url)
 
+    def close(self):
+        """Let go of the connections."""
+        for name in ("ml", "vertex", "logging"):
+            if name in vars(self):
+                vars(self)[name].close()
+
     def get(self, name):
         """A resource by its name, of either service."""
         if "/locations/" in name:
@@ -94,14 +100,11 @@ def running(state, *flags, storage, environ=None, reuse_env=True):
     with open(log, "ab") as output:
         start = output.tell()
         process = subprocess.Popen(words, cwd=ROOT, env=variables, stdout=output, stderr=output)
-    try:
-        yield Cloud(process, wait_until(lambda: _url(log, start, process)), state)
-    finally:
-        process.terminate()
-        try:
-            process.wait(DEADLINE_S)
-        finally:
-            process.kill()
+    with contextlib.ExitStack() as opened:
+        opened.callback(_end, process)
+        cloud = Cloud(process, wait_until(lambda: _url(log, start, process)), state)
+        opened.callback(cloud.close)
+        yield cloud
 
 
 def client(api, version, url):
@@ -156,3 +159,12 @@ def _url(log, start, process):
     lines = log.read_bytes()[start:].decode().splitlines()
     assert process.poll() is None, lines
     return json.loads(lines[0])["url"].rstrip("/") if lines else None
+
+
+def _end(process):
+    process.terminate()
+    try:
+        process.wait(DEADLINE_S)
+    finally:
+        process.kill()
+        process.wait()

@@ -13,16 +13,17 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from trainer.cloud.emulator import packages, times
+from trainer.cloud.emulator import packages, times, trials
 from trainer.cloud.emulator.errors import ServiceError
 from trainer.cloud.emulator.packages import Prepared
 from trainer.cloud.emulator.replicas import Place, Plan
-from trainer.cloud.emulator.runs import Runner, failure
+from trainer.cloud.emulator.runs import Asked, Runner, failure
 from trainer.cloud.emulator.store import Resource, Store
+from trainer.cloud.emulator.trials import Timed
 from trainer.errors import RunError
 
 
@@ -43,6 +44,9 @@ class Words(Protocol):
     def phase(self, resource: Mapping[str, Any]) -> Phase:
         """The phase of a resource."""
 
+    def trials(self, hyperparameters: Mapping[str, Any], trials: Sequence[Timed]) -> dict[str, Any]:
+        """The fields of a resource that tell of the trials of a search."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -54,7 +58,6 @@ class Job:
     plan: Plan
     words: Words
     hyperparameters: Mapping[str, Any] | None = None
-    trials: Callable[[Sequence[Any]], dict[str, Any]] | None = None  # the fields of a resource that tell of its trials
     asked: list[int] = field(default_factory=list, compare=False)  # signals: a cancel, the end of its time
 
 
@@ -170,9 +173,20 @@ class Jobs:
                 job.asked.append(signal.SIGTERM)
             return job.asked
 
+        if job.hyperparameters is not None:
+            self._search(job, place, prepared, asked)
+            return
         ended = self._runner.run(job.plan, place, prepared, asked)
         if ended.task is not None and not job.asked:
             raise JobError(failure(ended.task, ended.task_code))
+
+    def _search(self, job: Job, place: Place, prepared: Prepared, asked: Asked) -> None:
+        sought = job.hyperparameters or {}
+
+        def tell(found: Sequence[Timed]) -> None:
+            self._store.change(job.name, **job.words.trials(sought, found))
+
+        trials.search(self._runner, job.plan, place, prepared, sought, tell=tell, asked=asked)
 
     def _prepared(self, job: Job, place: Place) -> Prepared:
         """The environment of the replicas. Raises `RunError`, or `JobError` with what pip said in the log."""

@@ -3,20 +3,32 @@
 return lists.newest_first(store, call, "jobs")
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from trainer.cloud.emulator import filters, pages
 from trainer.cloud.emulator.calls import Call
-from trainer.cloud.emulator.store import Store
+from trainer.cloud.emulator.store import Resource, Store
 
 
-def newest_first(store: Store, call: Call, kind: str) -> dict[str, Any]:
-    """`{"jobs": [...], "nextPageToken": ...}`, without what is empty, as Google leaves it out."""
+def as_kept(name: str, resource: Resource) -> Resource:
+    """A resource as it is in the store."""
+    del name
+    return resource
+
+
+def newest_first(
+    store: Store, call: Call, kind: str, *, shown: Callable[[str, Resource], Resource] = as_kept
+) -> dict[str, Any]:
+    """`{"jobs": [...], "nextPageToken": ...}`, without what is empty, as Google leaves it out.
+
+    `shown` makes what is filtered and listed of what is in the store.
+    """
     wanted = filters.parse(call.query.get("filter", ""))
     found = [
         (resource.get("createTime", ""), name, resource)
         for name in store.names(call.name)
-        if filters.holds(wanted, resource := store.get(name))
+        if filters.holds(wanted, resource := shown(name, store.get(name)))
     ]
     page, token = pages.cut(
         found,

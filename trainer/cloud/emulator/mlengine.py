@@ -3,7 +3,7 @@
 https://cloud.google.com/ai-platform/training/docs/reference/rest/v1/projects.jobs
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.cloud import rules
@@ -11,7 +11,9 @@ from trainer.cloud.emulator import lists, replicas, times
 from trainer.cloud.emulator.calls import Call, Method, refused
 from trainer.cloud.emulator.jobs import Job, Jobs, Phase
 from trainer.cloud.emulator.store import Store
+from trainer.cloud.emulator.trials import Timed
 from trainer.cloud.schema import Problem
+from trainer.tuning import objective, search
 
 
 MOST_REPLICAS = 16
@@ -27,6 +29,17 @@ class Words:
     def phase(self, resource: Mapping[str, Any]) -> Phase:
         found: Phase = resource["state"]
         return found
+
+    def trials(self, hyperparameters: Mapping[str, Any], trials: Sequence[Timed]) -> dict[str, Any]:
+        timed = {each.trial.id: each for each in trials}
+        best = search.best_first(hyperparameters, [each.trial for each in trials])
+        output = {
+            "isHyperparameterTuningJob": True,
+            "hyperparameterMetricTag": objective.tag(hyperparameters),
+            "completedTrialCount": str(sum(trial.state in search.ENDED for trial in best)),
+            "trials": [_trial(timed[trial.id]) for trial in best],
+        }
+        return {"trainingOutput": output}
 
 
 WORDS = Words()
@@ -62,6 +75,22 @@ def methods(store: Store, jobs: Jobs) -> list[Method]:
         Method("GET", "/v1/projects/{project}/jobs/{job}", get),
         Method("POST", "/v1/projects/{project}/jobs/{job}:cancel", cancel, "ml", "GoogleCloudMlV1__CancelJobRequest"),
     ]
+
+
+def _trial(timed: Timed) -> dict[str, Any]:
+    """A `HyperparameterOutput`: one that was stopped early has succeeded too."""
+    trial = timed.trial
+    found: dict[str, Any] = {
+        "trialId": trial.id,
+        "hyperparameters": {name: str(value) for name, value in trial.values.items()},
+        "state": "CANCELLED" if timed.is_cut else "SUCCEEDED" if trial.state == "STOPPED" else trial.state,
+        "startTime": timed.began,
+    }
+    if trial.final:
+        found["finalMetric"] = {"trainingStep": str(trial.final.step), "objectiveValue": trial.final.value}
+    if trial.state == "STOPPED":
+        found["isTrialStoppedEarly"] = True
+    return found | ({"endTime": timed.ended} if timed.ended else {})
 
 
 def recover(store: Store, jobs: Jobs) -> None:

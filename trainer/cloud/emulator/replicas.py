@@ -75,7 +75,7 @@ class Place:
     job_id: str
     folder: str
     trial: str = ""
-    values: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()  # with its hyperparameters
 
     def of(self, replica: Replica) -> str:
         """The folder of a replica."""
@@ -125,7 +125,7 @@ def primary_of(training: Mapping[str, Any]) -> str:
 
 def arguments(plan: Plan, package: Package, place: Place) -> list[str]:
     """The words after the module's name: the job's, the trial's values, the job dir."""
-    words = [*package.args, *(f"--{name}={value}" for name, value in place.values.items())]
+    words = [*package.args, *place.flags]
     if plan.api == "ml" and plan.output:
         words += ["--job-dir", _output(plan, place)]
     return words

@@ -11,10 +11,12 @@ from types import FrameType
 
 import uvicorn
 
-from trainer.cloud.emulator import app, logging_v2, mlengine, vertex
+from trainer.cloud.emulator import app, endpoints, logging_v2, mlengine, mlmodels, vertex, vertexmodels
 from trainer.cloud.emulator.app import LOOPBACK
+from trainer.cloud.emulator.deployments import Deployments
 from trainer.cloud.emulator.entries import Entries
 from trainer.cloud.emulator.jobs import Jobs
+from trainer.cloud.emulator.operations import Operations
 from trainer.cloud.emulator.runs import Runner
 from trainer.cloud.emulator.store import Store
 from trainer.errors import UsageError, reason
@@ -43,7 +45,20 @@ def run(options: Options, taken: socket.socket) -> int:
     jobs = Jobs(store, runner, os.path.join(options.state, "runs"), at_once=options.at_once, fresh=options.fresh)
     mlengine.recover(store, jobs)
     vertex.recover(store, jobs)
-    methods = [*mlengine.methods(store, jobs), *vertex.methods(store, jobs), *logging_v2.methods(entries)]
+    operations = Operations(store)
+    served = Deployments(runner, os.path.join(options.state, "servers"))
+    operations.recover()
+    mlmodels.recover(store, served)
+    endpoints.recover(store, served)
+    methods = [
+        *mlengine.methods(store, jobs),
+        *mlmodels.methods(store, served, operations),
+        *vertex.methods(store, jobs),
+        *vertexmodels.methods(store, operations),
+        *endpoints.methods(store, served, operations),
+        *operations.methods(),
+        *logging_v2.methods(entries),
+    ]
     config = uvicorn.Config(
         app.build(methods),
         ws="none",
@@ -57,6 +72,7 @@ def run(options: Options, taken: socket.socket) -> int:
     try:
         Server(config).run(sockets=[taken])
     finally:
+        served.close()
         jobs.close()
     return 0
 

@@ -3,7 +3,7 @@
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.customJobs
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trainer.cloud import rules, translation
@@ -12,8 +12,9 @@ from trainer.cloud.emulator.calls import Call, Method, refused
 from trainer.cloud.emulator.jobs import Job, Jobs, Phase
 from trainer.cloud.emulator.mlengine import too_many
 from trainer.cloud.emulator.store import Store
+from trainer.cloud.emulator.trials import Timed
 from trainer.cloud.schema import Path, Problem, shown
-from trainer.tuning import space
+from trainer.tuning import objective, space
 
 
 PREFIX = "JOB_STATE_"
@@ -27,6 +28,7 @@ INPUTS = {
         *("trialJobSpec", "encryptionSpec"),
     ),
 }
+TRIAL_STATES = {"RUNNING": "ACTIVE", "SUCCEEDED": "SUCCEEDED", "STOPPED": "SUCCEEDED", "FAILED": "INFEASIBLE"}
 CANCELLED, UNKNOWN = 1, 2  # of google.rpc.Code
 
 
@@ -42,6 +44,9 @@ class Words:
         state = resource["state"].removeprefix(PREFIX)
         found: Phase = "PREPARING" if state == "PENDING" else state
         return found
+
+    def trials(self, hyperparameters: Mapping[str, Any], trials: Sequence[Timed]) -> dict[str, Any]:
+        return {"trials": [_trial(each, objective.tag(hyperparameters)) for each in trials], "updateTime": times.now()}
 
 
 WORDS = Words()
@@ -88,6 +93,21 @@ def _methods(store: Store, jobs: Jobs, kind: str, schema: str) -> Iterator[Metho
     yield Method("GET", path, find)
     yield Method("GET", f"{path}/{{job}}", get)
     yield Method("POST", f"{path}/{{job}}:cancel", cancel, "aiplatform", cancelling)
+
+
+def _trial(timed: Timed, metric: str) -> dict[str, Any]:
+    """A `Trial`; there is no word for one that was stopped early."""
+    trial = timed.trial
+    found: dict[str, Any] = {
+        "id": trial.id,
+        "state": "INFEASIBLE" if timed.is_cut and not trial.final else TRIAL_STATES[trial.state],
+        "parameters": [{"parameterId": name, "value": value} for name, value in trial.values.items()],
+        "startTime": timed.began,
+    }
+    if trial.final:
+        metrics = [{"metricId": metric, "value": trial.final.value}]
+        found["finalMeasurement"] = {"stepCount": str(trial.final.step), "metrics": metrics}
+    return found | ({"endTime": timed.ended} if timed.ended else {})
 
 
 def recover(store: Store, jobs: Jobs) -> None:
