@@ -88,12 +88,13 @@ class Server(uvicorn.Server):
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that has the port, on which nobody listens yet."""
+    """A socket that has the port. Who connects before the services are ready waits for them."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     taken = socket.socket(family, socket.SOCK_STREAM)
     try:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind((host, port))
+        taken.listen()
     except OSError as error:
         taken.close()
         raise UsageError(f"--port: {port}: {reason(error)}") from error
