@@ -77,18 +77,17 @@ def submit(cloud, *words):
     return process.returncode, [json.loads(line) for line in out.splitlines()], err
 
 
-@pytest.mark.parametrize(("api", "extra"), [("ml", PS), ("vertex", [])])
-def test_one_config_trains_on_a_cluster_exports_deploys_and_predicts(api, extra, cloud, bucket, config):
+@pytest.mark.parametrize(("api", "extra", "roles"), [("ml", PS, {"ps": 1}), ("vertex", [], {})])
+def test_one_config_trains_on_a_cluster_exports_deploys_and_predicts(api, extra, roles, cloud, bucket, config):
     job, job_dir, model = f"births_{api}", f"{bucket}/births_{api}", f"babyweight_{api}"
     trainer = ["--data-dir", f"{bucket}/births", "--train-steps", "40"]
     words = ["--api", api, "--config", config, "--job-dir", job_dir, *extra, "--stream-logs"]
     code, lines, err = submit(cloud, "train", job, *words, "--", *trainer)
     assert code == 0, err
-    tasks = {line.get("task") for line in lines}
-    roles = ("chief-replica", "worker-replica") if api == "ml" else ("workerpool0", "workerpool1")
-    assert {f"{roles[0]}-0", f"{roles[1]}-0", f"{roles[1]}-1", "service"} <= tasks
-    assert ("ps-replica-0" in tasks) == bool(extra)
-    done = [line for line in lines if line["message"] == "done" and line.get("task") == f"{roles[0]}-0"]
+    facts = json.loads(paths.read_bytes(f"{job_dir}/run.json"))["cluster"]
+    assert {role: len(hosts) for role, hosts in facts["cluster"].items()} == {"chief": 1, "worker": 2, **roles}
+    chief = "chief-replica-0" if api == "ml" else "workerpool0-0"
+    done = [line for line in lines if line["message"] == "done" and line.get("task") == chief]
     assert done[0]["global_step"] == 40
     assert done[0]["job_dir"] == job_dir
     assert lines[-1]["message"] == f"{job}: succeeded"
@@ -112,7 +111,7 @@ def test_one_config_trains_on_a_cluster_exports_deploys_and_predicts(api, extra,
     paths.write_bytes(request, b'{"mother_age": 26}')
     code, _, err = submit(cloud, "predict", model, "--api", api, "--json-instances", request)
     assert (code, err.count("\n")) == (1, 1)
-    assert "Input is_male was missing in at least one input instance." in err
+    assert "Invalid inputs: Input alcohol_use was missing in at least one input instance. (Error code: 1)" in err
 
 
 @pytest.mark.parametrize("api", ["ml", "vertex"])
