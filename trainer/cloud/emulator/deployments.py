@@ -43,6 +43,7 @@ class Server:
     def __init__(self, runner: Runner, arguments: Sequence[str], environ: Mapping[str, str], log: str) -> None:
         self.port = 0
         self.asked: list[int] = []
+        self.has_died = False
         self.last: deque[str] = deque(maxlen=LAST_LINES)
         self._log = log
         self._environ = {**runner.clean(Prepared(sys.executable, (ROOT,))), **environ}
@@ -59,10 +60,15 @@ class Server:
         return Program([sys.executable, "-m", "trainer.serve", *flags], environ, os.path.dirname(self._log))
 
     def _say(self, task: str, stream: Stream, line: str) -> None:
-        self._note(line)
-
-    def _note(self, line: str) -> None:
         self.last.append(line)
+        self._write(line)
+
+    def _note(self, text: str) -> None:
+        """The supervisor speaks when the process has died."""
+        self.has_died = True
+        self._write(text)
+
+    def _write(self, line: str) -> None:
         with open(self._log, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -86,7 +92,7 @@ class Deployments:
         server.thread.start()
         deadline = time.monotonic() + READY_S
         while not _is_ready(server.port, health):
-            if not server.thread.is_alive() or time.monotonic() > deadline:
+            if server.has_died or time.monotonic() > deadline:
                 self.stop(name)
                 said = " ".join(server.last)
                 raise ServiceError("FAILED_PRECONDITION", f"Model server terminated unexpectedly: {said}")
