@@ -24,7 +24,7 @@ trainingInput:
   region: us-central1
   runtimeVersion: "2.17"
   pythonVersion: "3.10"
-  args: [--experiment, babyweight, --train-batch-size, "64", --eval-every, "20"]
+  args: [--experiment, babyweight, --train-batch-size, "66", --eval-every, "20"]
 """
 PS = ["--parameter-server-count", "1", "--parameter-server-machine-type", "n1-standard-4"]
 EVENTS_S = 5.0

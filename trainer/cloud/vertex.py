@@ -142,7 +142,9 @@ class Vertex:
         """What an operation made, which may be done already."""
         if operation.get("done"):
             return finished(lambda: operation, every_s=0.0)
-        look = self._locations.operations().get(name=operation["name"])
+        owner = operation["name"].split("/")[-4]  # projects/P/locations/L/endpoints/E/operations/O, or without an owner
+        of = getattr(self._locations, owner)() if owner in ("models", "endpoints") else self._locations
+        look = of.operations().get(name=operation["name"])
         return finished(lambda: client.send(look), every_s=self._poll_every_s)
 
     def _job(self, job: str) -> dict[str, Any]:
