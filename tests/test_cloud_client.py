@@ -70,7 +70,10 @@ def test_a_refusal_is_one_line_with_the_services_sentence_and_is_final(status, k
 
 @pytest.mark.parametrize("content", [b"<html>Sign in</html>", b"", b"\xff\xfe", b"{"])
 def test_an_answer_that_is_no_json_is_said(content):
-    with answering(lambda request: (200, content)) as server, pytest.raises(RunError, match="the answer is no JSON object"):
+    with (
+        answering(lambda request: (200, content)) as server,
+        pytest.raises(RunError, match="the answer is no JSON object"),
+    ):
         client.send(job(server.url))
 
 
