@@ -96,6 +96,7 @@ class Table:
 
     def _table(self, most: int | None = None) -> Any:
         from rich import box, table
+        from rich.text import Text
 
         block, tag = self._study.hyperparameters, objective.tag(self._study.hyperparameters)
         names = [param["parameterName"] for param in block["params"]]
@@ -105,8 +106,8 @@ class Table:
             shown.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
         for trial in trials[:most]:
             measured = (f"{trial.final.step:,}", _short(trial.final.value)) if trial.final else ("", "")
-            values = [_short(trial.values[name]) for name in names]
-            state = f"[{STYLES[trial.state]}]{trial.state.lower()}"
+            values = [Text(_short(trial.values[name])) for name in names]
+            state = Text(trial.state.lower(), STYLES[trial.state])
             shown.add_row(trial.id, state, *measured, *values)
         return shown
 

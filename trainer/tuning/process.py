@@ -78,6 +78,11 @@ class Process:
         self._kept = kept  # where the log is copied to
         self._asked = 0.0
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def poll(self) -> int | None:
         if self._process.returncode is None and self._process.poll() is not None:
             processes.kill_session(self._process)  # its children
@@ -90,6 +95,7 @@ class Process:
     def stop(self) -> None:
         if self._asked:
             processes.kill_session(self._process)
+            self._process.wait()
         elif self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGTERM)
         self._asked = self._asked or time.monotonic()

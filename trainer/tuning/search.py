@@ -8,6 +8,7 @@ Nothing is remembered in between: each call makes Optuna's study anew, with a sa
 of the trial. So a search that was interrupted goes on as it would have.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def should_stop(hyperparameters: Mapping[str, Any], trials: Sequence[Trial], tri
         return False
     optuna = _optuna()
     pruner = optuna.pruners.MedianPruner(
-        min(5, _startup(hyperparameters)), n_warmup_steps=int(WARM_UP * furthest), n_min_trials=LEAST_OTHERS
+        min(5, _startup(hyperparameters)), n_warmup_steps=math.ceil(WARM_UP * furthest), n_min_trials=LEAST_OTHERS
     )
     study = _study(optuna, hyperparameters, optuna.samplers.RandomSampler(seed=0))
     for other in others:
