@@ -16,7 +16,7 @@ SERVED = $(foreach name,babyweight mnist,$(if $(wildcard $(JOBS)/$(name)/export)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all check babyweight mnist distributed serve submit deploy bench clean
+.PHONY: help train test test-all check babyweight mnist distributed serve submit deploy tune bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ deploy: $(VENV)/installed  ## serve what a job exported: MODEL_DIR=gs://.../JOB,
 	@echo "A prediction:"
 	@$(RUN) trainer.submit predict $(MODEL) $(CLOUD) --json-instances $(INSTANCES) --format table
 
+tune: $(VENV)/tune  ## search hyperparameters of babyweight on sample data: 12 short trials, two at a time
+	$(RUN) trainer.tune --config docs/examples/tuning.yaml --job-dir $(JOBS)/tuned
+	@echo "Train with what was found:"
+	@echo "  $(RUN) trainer.task --experiment babyweight --job-dir $(JOBS)/best $$(cat $(JOBS)/tuned/best_flags.txt)"
+
 bench: $(VENV)/dev  ## our speed beside the peers', in one run
 	$(RUN) benchmarks.run
 
@@ -77,6 +82,10 @@ $(VENV)/installed: setup.py
 		echo "make: $$($(PYTHON) --version) does not do; run it with PYTHON=python3.12, or any of 3.10 to 3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/tune: $(VENV)/installed
+	$(RUN) pip install --quiet --disable-pip-version-check -e '.[tune]'
 	touch $@
 
 $(VENV)/dev: $(VENV)/installed

@@ -50,6 +50,7 @@ setup(
             "hypothesis>=6.100,<7",
             "jsonschema>=4.20,<5",  # a second opinion on the bodies of requests
             "mypy>=2.4,<2.5",
+            "optuna>=4,<6",
             "pytest>=9,<10",
             "pytest-timeout>=2.3,<3",
             "ruff>=0.17.5,<0.18",

@@ -19,7 +19,6 @@ from trainer.cloud import config as configs
 from trainer.cloud.config import TRAINING, Config
 from trainer.cloud.schema import Problem, shown
 from trainer.errors import UsageError
-from trainer.experiment import Experiment
 from trainer.samples import folder
 from trainer.settings import command, experiments, flags, job, logs, signals
 from trainer.settings import run as runs
@@ -87,7 +86,7 @@ class Task:
     parser: command.Parser
     module: ModuleType
     run: Run
-    experiment: Experiment
+    experiment: objective.Measured
 
 
 def task_of(words: Sequence[str], *, job_dir: str) -> Task:
