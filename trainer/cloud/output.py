@@ -9,8 +9,10 @@ that they are from.
 """
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from trainer import strictjson
 from trainer.cloud.logs import Entry
@@ -82,7 +84,13 @@ def trial_lines(trials: Sequence[Trial]) -> list[str]:
     cells = [["TRIAL", "STATE", "STEP", "VALUE", *(name.upper() for name in names)]]
     for trial in trials:
         step, value = ("" if each is None else records.shown(each) for each in (trial.step, trial.value))
-        values = (str(trial.values.get(name, "")) for name in names)
+        values = (_short(trial.values.get(name, "")) for name in names)
         cells.append([trial.id, trial.state, step, value, *values])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _short(value: Any) -> str:
+    """A value of a hyperparameter, which Cloud ML Engine gives as text."""
+    text = str(value)
+    return f"{float(text):.4g}" if re.fullmatch(r"-?\d+\.\d+(e-?\d+)?", text) else text

@@ -24,8 +24,12 @@ def follow(service: Service, target: Target, job: Status) -> None:
         latest[0] = service.status(job.id)
         return latest[0].is_over
 
-    for entry in follow_entries(_log(target, job).read, is_over, lambda: time.sleep(target.poll_every_s)):
-        say(entry)
+    try:
+        for entry in follow_entries(_log(target, job).read, is_over, lambda: time.sleep(target.poll_every_s)):
+            say(entry)
+    except KeyboardInterrupt:
+        log.info("%s: goes on; trainer.submit cancel %s would end it", job.job, job.job)
+        raise
     ended = latest[0]
     if ended.state != "SUCCEEDED":
         reasons = [ended.job, ended.state, ended.error.rstrip("."), _last_words(target, ended)]
