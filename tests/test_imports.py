@@ -31,6 +31,7 @@ LIGHT = (
     "trainer.training.journal",
     "trainer.training.ending",
     "trainer.processes",
+    "trainer.cloud.emulator.__main__",
     *(f"trainer.tuning.{name}" for name in ("metric_file", "objective", "space", "search", "study", "runner")),
     *(f"trainer.tuning.{name}" for name in ("process", "output")),
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),

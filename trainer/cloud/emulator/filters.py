@@ -20,10 +20,8 @@ from trainer.cloud.emulator.errors import ServiceError
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 WORD = r"[^\s\"=!<>:()]+"
-COMPARISON = re.compile(
-    rf"\s*((?:{QUOTED}|[A-Za-z0-9_\-/]+)(?:\.(?:{QUOTED}|[A-Za-z0-9_\-/]+))*)\s*(<=|>=|!=|=|<|>|:)\s*({QUOTED}|{WORD})"
-    rf"(?=\s|$|\))"
-)
+PART_OF_FIELD = rf"(?:{QUOTED}|[A-Za-z0-9_][A-Za-z0-9_/-]*)"
+COMPARISON = re.compile(rf"\s*({PART_OF_FIELD}(?:\.{PART_OF_FIELD})*)\s*(<=|>=|!=|=|<|>|:)\s*({QUOTED}|{WORD})(?=\s|$)")
 AND = re.compile(r"\s+AND\s+|\s+|$")
 PART = re.compile(rf"{QUOTED}|[^.\"]+")
 
