@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -149,6 +150,13 @@ def test_a_job_that_is_cancelled_leaves_a_checkpoint_from_which_the_next_one_res
     trainer = ["--data-dir", f"{bucket}/births", "--train-steps"]
     assert submit(cloud, "train", f"first_{api}", *words, "--", *trainer, "1000000")[0] == 0
     emulator.wait_until(lambda: commit.committed(f"{job_dir}/checkpoints"))
+    watcher = begun(cloud, "logs", f"first_{api}", "--api", api, "--follow")
+    first = watcher.stdout.readline()
+    watcher.send_signal(signal.SIGINT)
+    out, err = watcher.communicate(timeout=DEADLINE_S)
+    assert first
+    assert (watcher.returncode, err) == (130, "")
+    assert json.loads(out.splitlines()[-1])["message"].startswith(f"first_{api}: goes on; ")
     follower = begun(cloud, "logs", f"first_{api}", "--api", api, "--follow")
     assert submit(cloud, "cancel", f"first_{api}", "--api", api)[0] == 0
     out, err = follower.communicate(timeout=DEADLINE_S)
