@@ -11,6 +11,7 @@ from trainer.cloud.service import Status, Trial
 from trainer.settings import logs
 
 
+DIM, RED, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[0m"
 STOP = Entry(
     "2026-11-26T11:24:21.673703092Z",
     "a",
@@ -48,6 +49,8 @@ def terminal(monkeypatch, capsys):
     def begin():
         monkeypatch.setattr(sys, "stdout", Terminal(sys.stdout))
         monkeypatch.setenv("COLUMNS", "150")
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("NO_COLOR", raising=False)
         return capsys
 
     return begin
@@ -71,8 +74,8 @@ def test_on_a_terminal_an_entry_is_words_after_time_replica_and_trial(terminal):
     say(STOP)
     say(ERROR)
     assert capsys.readouterr().out.splitlines() == [
-        "11:24:21  worker-replica-0 3  step 100  rmse 0.9807  (784,783 examples/s)",
-        "11:24:22  worker-replica-0  ERROR: it [bold]failed[/bold]",
+        f"{DIM}11:24:21  worker-replica-0 3  {PLAIN}step 100  rmse 0.9807  (784,783 examples/s)",
+        f"{DIM}11:24:22  worker-replica-0  {PLAIN}{RED}ERROR: it [bold]failed[/bold]{PLAIN}",
     ]
 
 
