@@ -320,6 +320,7 @@ def test_trials_of_a_job_dir_in_a_bucket_are_there_and_their_logs_too(gcs, tmp_p
 # The proof
 
 
+MARGIN = 0.005  # pounds; machines and versions differ by less
 SEARCH = """
       - {parameterName: learning-rate, type: DOUBLE, minValue: 0.0005, maxValue: 0.05, scaleType: UNIT_LOG_SCALE}
       - {parameterName: hidden-units, type: CATEGORICAL, categoricalValues: ["64,32", "128,64", "32"]}
@@ -334,18 +335,13 @@ def test_twelve_trials_beat_the_default_flags_and_a_killed_search_is_the_whole_o
 
     data = str(tmp_path / "births")
     babyweight.write(data, rows=20_000)
-    flags = ["--data-dir", data, "--train-steps", "200", "--eval-every", "100", "--deterministic"]
-    default = train(
-        "babyweight",
-        data_dir=data,
-        job_dir=str(tmp_path / "default"),
-        train_steps=200,
-        eval_every=100,
-    )[-1]["metrics"]["rmse"]
+    flags = ["--data-dir", data, "--train-steps", "60", "--eval-every", "20", "--deterministic"]
+    job_dir = str(tmp_path / "default")
+    default = train("babyweight", data_dir=data, job_dir=job_dir, train_steps=60, eval_every=20)[-1]["metrics"]["rmse"]
     path = config(tmp_path, params=SEARCH, maxTrials=12)
 
     whole = lines_of(begin(["--config", path, "--job-dir", str(tmp_path / "whole"), "--", *flags]))
-    assert whole[-1]["metrics"]["rmse"] < default
+    assert whole[-1]["metrics"]["rmse"] < default - MARGIN
     assert whole[-1]["trials"] == 12
 
     words = ["--config", path, "--job-dir", str(tmp_path / "cut"), "--", *flags]
