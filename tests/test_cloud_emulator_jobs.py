@@ -321,7 +321,7 @@ while role == "chief" and not os.path.exists({str(folder / "pid-worker")!r}):
 role == "worker" and time.sleep(600)
 """
     name = ml("primary_1", training(packages, script, **sizes))
-    assert cloud.ended(name)["state"] == "SUCCEEDED"
+    assert cloud.ended(name, deadline_s=20)["state"] == "SUCCEEDED"
     assert not os.path.exists(f"/proc/{(folder / 'pid-worker').read_text()}")
 
 
@@ -521,3 +521,16 @@ def test_an_emulator_that_is_asked_to_end_lets_jobs_save_and_says_what_became_of
         job = cloud.get(f"projects/{PROJECT}/jobs/asked_1")
         assert job["state"] == "FAILED"
         assert "The emulator was ended" in job["errorMessage"]
+
+
+def test_a_second_signal_ends_the_emulator_and_the_deaf_at_once(storage, packages, folder, tmp_path):
+    environ = {"FOLDER": str(folder)}
+    with emulator.running(str(tmp_path / "state"), storage=storage, environ=environ) as cloud:
+        body = {"jobId": "deaf_1", "trainingInput": training(packages, f"put('pid', os.getpid()); {DEAF}")}
+        cloud.ml.projects().jobs().create(parent=f"projects/{PROJECT}", body=body).execute()
+        wait_until((folder / "up-chief-0").exists)
+        cloud.process.send_signal(signal.SIGINT)
+        wait_until((folder / "deaf-chief-0").exists)
+        cloud.process.send_signal(signal.SIGINT)
+        assert cloud.process.wait(4) == 0  # it would give jobs 5 s to save
+        assert not Path(f"/proc/{(folder / 'pid').read_text()}").exists()

@@ -17,7 +17,7 @@ from trainer.cloud.emulator import bucket, server
 from trainer.cloud.emulator.server import Options
 from trainer.errors import UsageError
 from trainer.processes import Patience
-from trainer.settings import command, flags, logs
+from trainer.settings import command, flags, logs, signals
 
 
 PROG = "trainer.cloud.emulator"
@@ -41,6 +41,7 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     if not arguments.bucket and not environ.get("STORAGE_EMULATOR_HOST"):
         raise UsageError("--bucket: not given, nor STORAGE_EMULATOR_HOST; expected the name of a bucket to make")
     logs.start(arguments.verbosity)
+    asked = signals.received()
     state = os.path.abspath(arguments.state)
     with server.bound(arguments.host, arguments.port) as taken, contextlib.ExitStack() as started:
         url = server.url_of(taken)
@@ -62,7 +63,7 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
             at_once=arguments.jobs,
             patience=Patience(notice_s=NOTICE_S, asked_s=arguments.grace_secs, done_s=DONE_S),
         )
-        return server.run(options, taken)
+        return server.run(options, taken, asked)
 
 
 def parser() -> command.Parser:

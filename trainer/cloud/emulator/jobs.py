@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -114,16 +114,18 @@ class Jobs:
             text = INTERRUPTED.format(state=resource["state"])
             self._store.change(name, **words.fields("FAILED", text), endTime=times.now())
 
-    def close(self) -> None:
-        """End all that runs, after a moment to save."""
+    def close(self, hurried: Callable[[], Sequence[int]]) -> None:
+        """End all that runs, after a moment to save, or at once when there is a second signal."""
         self._closing = True
         with self._lock:
             running = list(self._threads.values())
         deadline = time.monotonic() + CLOSING_S
         for job, _ in running:
             job.asked.append(signal.SIGTERM)
-        for _, thread in running:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        while any(thread.is_alive() for _, thread in running):
+            if time.monotonic() > deadline or len(hurried()) > 1:
+                break
+            time.sleep(LOOK_EVERY_S)
         for job, _ in running:
             job.asked.append(signal.SIGTERM)  # the second ends it at once
         for _, thread in running:

@@ -1,13 +1,13 @@
 """The process of the emulator: the services put together, listening, and all that they started ended with it.
 
-server.run(Options(state="/tmp/cloud", environ=os.environ, ...), bound_socket)
+server.run(Options(state="/tmp/cloud", environ=os.environ, ...), bound_socket, signals.received())
 """
 
+import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
 
 import uvicorn
 
@@ -37,8 +37,11 @@ class Options:
     patience: Patience
 
 
-def run(options: Options, taken: socket.socket) -> int:
-    """Serve on a socket that is bound, until a signal; then end what runs."""
+def run(options: Options, taken: socket.socket, asked: Callable[[], Sequence[int]]) -> int:
+    """Serve on a socket that is bound, until a signal; then end what runs, at once with a second one.
+
+    `asked` returns the signals received so far.
+    """
     store = Store(os.path.join(options.state, "resources"))
     entries = Entries(os.path.join(options.state, "logs"))
     runner = Runner(entries, options.environ, options.patience)
@@ -70,21 +73,30 @@ def run(options: Options, taken: socket.socket) -> int:
         timeout_graceful_shutdown=1,
     )
     try:
-        Server(config).run(sockets=[taken])
+        Server(config, asked).run(sockets=[taken])
     finally:
         served.close()
-        jobs.close()
+        jobs.close(asked)
     return 0
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, but a signal is not raised again when it has closed: there are jobs to be ended."""
+    """uvicorn's, but a signal is only remembered: there are jobs to be ended when it has closed."""
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM or Ctrl-C: the first begins the end."""
-        del sig, frame
-        self.force_exit = self.should_exit
-        self.should_exit = True
+    def __init__(self, config: uvicorn.Config, asked: Callable[[], Sequence[int]]) -> None:
+        super().__init__(config)
+        self._asked = asked
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The signals are taken already, by whoever may be asked for them."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Asked ten times a second whether to end."""
+        self.should_exit = self.should_exit or bool(self._asked())
+        self.force_exit = len(self._asked()) > 1
+        return await super().on_tick(counter)
 
 
 def bound(host: str, port: int) -> socket.socket:
