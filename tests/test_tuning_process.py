@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.trials import SCRIPT, block, starter, study_in, words
+from tests.trials import block, starter, study_in, words
 from trainer import processes
 from trainer.tuning.search import Trial
 
@@ -64,10 +64,11 @@ def test_what_it_said_when_it_was_started_before_is_not_its_error_now(start):
     assert again.error() == ""
 
 
-def test_it_is_alone_whatever_cluster_the_tuner_is_in(start, tmp_path):
-    assert "assert os.environ" in SCRIPT  # that it is told its trial
-    start("good", TF_CONFIG="{", CLUSTER_SPEC="{", CLOUD_ML_TRIAL_ID="9", CLOUD_ML_HP_METRIC_FILE="/nowhere")
-    until(lambda: (tmp_path / "1" / "output.metrics").exists())
+def test_it_is_alone_whatever_the_tuner_is_part_of(start, tmp_path):
+    named = {"CLUSTER_SPEC": "{", "AIP_MODEL_DIR": "a", "AIP_CHECKPOINT_DIR": "b", "AIP_TENSORBOARD_LOG_DIR": "c"}
+    started = start("good", TF_CONFIG="{", CLOUD_ML_TRIAL_ID="9", CLOUD_ML_HP_METRIC_FILE="/nowhere", **named)
+    assert code(started) == 0
+    assert (tmp_path / "1" / "output.metrics").exists()
 
 
 def test_asked_to_stop_it_saves_and_what_it_measured_stays(start):

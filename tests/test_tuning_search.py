@@ -98,11 +98,16 @@ def test_trials_that_run_side_by_side_differ():
     assert rates[-1] - rates[0] > 0.2
 
 
-def test_what_a_running_trial_was_given_matters_to_the_next():
+@pytest.mark.parametrize("rate", [0.01, 0.5])
+def test_the_search_goes_where_the_best_was_but_not_where_a_trial_runs(rate):
     sought = block(RATE, maxTrials=40)
     trials = searched(sought, most=12)
-    beside = [search.next_values(sought, [*trials, Trial("13", {"rate": rate})], seed=1) for rate in (0.011, 0.5)]
-    assert beside[0] != beside[1]
+
+    def farness(other):
+        rates = [search.next_values(sought, [*trials, other], seed=seed)["rate"] for seed in range(30)]
+        return sum(abs(math.log10(each / rate)) for each in rates)
+
+    assert farness(Trial("13", {"rate": rate})) > 2 * farness(ended("13", {"rate": rate}, 0.0))
 
 
 def test_failed_trials_teach_nothing_but_count():

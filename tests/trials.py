@@ -17,6 +17,7 @@ from trainer.tuning.metric_file import Measurement
 values = dict(word[2:].split("=") for word in sys.argv[1:] if word.startswith("--") and "=" in word)
 job_dir, trial = Path(sys.argv[sys.argv.index("--job-dir") + 1]), json.loads(os.environ["TF_CONFIG"])["task"]["trial"]
 assert os.environ["CLOUD_ML_TRIAL_ID"] == trial
+assert not {"CLUSTER_SPEC", "AIP_MODEL_DIR", "AIP_CHECKPOINT_DIR", "AIP_TENSORBOARD_LOG_DIR"} & os.environ.keys()
 path, kind = os.environ["CLOUD_ML_HP_METRIC_FILE"], values.get("kind", "good")
 with open(job_dir / trial / "starts", "a") as file:
     print(" ".join(sys.argv[1:]), file=file)
