@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer.processes import Task, free_ports, tf_config
+from trainer.processes import free_ports
+from trainer.roles import Task, tf_config
 
 
 ROOT = Path(__file__).parent.parent

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks import cluster, gcs
 from benchmarks import serving as servers
-from trainer.processes import Task
+from trainer.roles import Task
 from trainer.samples import babyweight
 
 

@@ -15,7 +15,7 @@ LAYERS = (
     ("experiments", "training", "samples"),
     ("modeling", "exporting", "prediction"),
     ("experiment",),
-    ("inputs", "serving", "cloud", "tuning", "processes"),
+    ("inputs", "serving", "cloud", "tuning", "processes", "roles"),
     ("storage", "settings"),
     ("errors", "strictjson"),
 )
@@ -31,6 +31,7 @@ LIGHT = (
     "trainer.training.journal",
     "trainer.training.ending",
     "trainer.processes",
+    "trainer.roles",
     "trainer.cloud.emulator.__main__",
     *(f"trainer.tuning.{name}" for name in ("metric_file", "objective", "space", "search", "study", "runner")),
     *(f"trainer.tuning.{name}" for name in ("process", "output")),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from trainer import launch
-from trainer.processes import CHIEF, EVALUATOR, Task
+from trainer.roles import CHIEF, EVALUATOR, Task
 from trainer.settings import command
 
 

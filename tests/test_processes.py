@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.processes import CHIEF, EVALUATOR, Patience, Supervisor, Task, free_ports, tasks_of, trainers
+from trainer.processes import Patience, Supervisor, free_ports
+from trainer.roles import CHIEF, EVALUATOR, Task, tasks_of, trainers
 
 
 ROOT = Path(__file__).parent.parent
@@ -416,7 +417,8 @@ def test_the_children_of_a_process_end_with_it(launch, tmp_path, end):
 LAUNCHER = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-from trainer.processes import EVALUATOR, Supervisor, tasks_of, trainers
+from trainer.processes import Supervisor
+from trainer.roles import EVALUATOR, tasks_of, trainers
 from trainer.settings import signals
 tasks = tasks_of(workers=1, ps=0, evaluator=True)
 say = lambda task, stream, line: print(task, line, flush=True)

@@ -13,9 +13,10 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trainer import processes
+from trainer import roles
 from trainer.errors import UsageError
-from trainer.processes import CHIEF, EVALUATOR, Stream, Supervisor, Task
+from trainer.processes import Stream, Supervisor
+from trainer.roles import CHIEF, EVALUATOR, Task
 from trainer.settings import command, logs, records, signals
 
 
@@ -38,8 +39,8 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     logs.start(arguments.verbosity)
     output = Terminal() if sys.stdout.isatty() else Lines()
     supervisor = Supervisor(
-        processes.tasks_of(workers=arguments.workers, ps=arguments.ps, evaluator=arguments.evaluator),
-        processes.trainers([sys.executable, "-m", "trainer.task", *flags], environ),
+        roles.tasks_of(workers=arguments.workers, ps=arguments.ps, evaluator=arguments.evaluator),
+        roles.trainers([sys.executable, "-m", "trainer.task", *flags], environ),
         alone=EVALUATOR,
         restarts=arguments.restarts,
         say=output.say,

@@ -1,7 +1,6 @@
 """The tasks of a cluster as processes of this machine: started, watched, started again, and all ended in the end.
 
-    programs = trainers(command, os.environ)
-    supervisor = Supervisor(tasks, programs, alone=EVALUATOR, restarts=3, say=print_line, note=print)
+    supervisor = Supervisor(tasks, program, restarts=3, say=print_line, note=print, alone=EVALUATOR)
     exit_code = supervisor.run(signals.received()).code
 
 A process that dies takes its cluster with it: the others cannot go on without it, so all start again and resume from
@@ -10,7 +9,6 @@ the newest committed checkpoint. An evaluator is in no cluster, and starts again
 
 import contextlib
 import ctypes
-import json
 import os
 import signal
 import socket
@@ -31,19 +29,6 @@ USAGE = UsageError.exit_code
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
-@dataclass(frozen=True)
-class Task:
-    """One process of the cluster."""
-
-    role: Literal["chief", "worker", "ps", "evaluator"]
-    index: int = 0
-
-    def __str__(self) -> str:
-        return self.role if self.role in ("chief", "evaluator") else f"{self.role} {self.index}"
-
-
-CHIEF = Task("chief")
-EVALUATOR = Task("evaluator")
 Stream = Literal["stdout", "stderr"]
 
 
@@ -75,30 +60,6 @@ class Ended(Generic[T]):
 
 
 PATIENCE = Patience()
-
-
-def tasks_of(*, workers: int, ps: int, evaluator: bool) -> tuple[Task, ...]:
-    """The chief and the others, in the order in which they are started."""
-    others = [Task("ps", i) for i in range(ps)] + [Task("worker", i) for i in range(workers)]
-    return (CHIEF, *others, *([EVALUATOR] if evaluator else []))
-
-
-def tf_config(task: Task, addresses: Mapping[Task, str]) -> str:
-    """The TF_CONFIG of a task, as the platforms write it: without the evaluator among the cluster."""
-    cluster: dict[str, list[str]] = {}
-    for other, address in addresses.items():
-        if other != EVALUATOR:
-            cluster.setdefault(other.role, []).append(address)
-    return json.dumps({"cluster": cluster, "task": {"type": task.role, "index": task.index}, "environment": "cloud"})
-
-
-def trainers(command: Sequence[str], environ: Mapping[str, str]) -> Callable[[Task, Mapping[Task, str]], Program]:
-    """The same command for each task, which knows from its TF_CONFIG who it is."""
-
-    def program(task: Task, addresses: Mapping[Task, str]) -> Program:
-        return Program(command, {**environ, "TF_CONFIG": tf_config(task, addresses)})
-
-    return program
 
 
 class Supervisor(Generic[T]):

@@ -1,7 +1,9 @@
 """The packages of a job, fetched from their bucket and made importable: the environment of its replicas.
 
-prepared = packages.unpacked(uris, folder)      # on a path of their own, with this interpreter
-words, variables = packages.installing(uris, folder)    # ... in a fresh environment, by pip
+files = packages.fetched(uris, folder)
+prepared = packages.unpacked(files, folder)        # on a path of their own, with this interpreter
+command, prepared = packages.environment(folder)   # or a fresh environment, and what installs them in it:
+packages.installation(prepared, files)
 """
 
 import os
@@ -29,10 +31,10 @@ class Prepared:
 
 def fetched(uris: Sequence[str], folder: str) -> list[str]:
     """The packages as files of this machine. Raises `RunError` for one that cannot be read."""
-    os.makedirs(folder, exist_ok=True)
     files = []
-    for uri in uris:
-        file = os.path.join(folder, paths.name(uri))
+    for position, uri in enumerate(uris):  # two may have the same file name
+        file = os.path.join(folder, str(position), paths.name(uri))
+        os.makedirs(os.path.dirname(file), exist_ok=True)
         paths.write_bytes(file, paths.read_bytes(uri))
         files.append(file)
     return files

@@ -68,9 +68,9 @@ def _methods(store: Store, jobs: Jobs, kind: str, schema: str) -> Iterator[Metho
             raise refused([problem])
         number = numbers.fresh()
         name = f"{call.name}/{number}"
-        spec = body["jobSpec" if kind == CUSTOM else "trialJobSpec"]
-        plan = replicas.of_job_spec(spec)
-        too_many(len(plan.replicas), ("workerPoolSpecs",))
+        spec = "jobSpec" if kind == CUSTOM else "trialJobSpec"
+        plan = replicas.of_job_spec(body[spec])
+        too_many(len(plan.replicas), (spec, "workerPoolSpecs"))
         now = times.now()
         made = store.create(name, {"name": name, **body, "createTime": now, **WORDS.fields("QUEUED", "")})
         block = translation.hyperparameters_of(body) if kind == TUNING else None
