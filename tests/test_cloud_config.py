@@ -102,6 +102,14 @@ def test_a_mistake_is_said_with_its_line(old, new, said, file):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(("text", "value"), [("3e-4", 3e-4), ("1.5E+3", 1500.0), ("-2e1", -20.0), ("0.0003", 3e-4)])
+def test_a_number_may_have_an_exponent(text, value, file):
+    config = configs.read(file(TEXT.replace("0.0001", text)))
+    assert config.training["hyperparameters"]["params"][0]["minValue"] == value
+    with pytest.raises(UsageError, match="expected a number"):
+        configs.read(file(TEXT.replace("0.0001", f'"{text}"')))
+
+
 def test_bytes_that_are_no_text_are_said(tmp_path):
     (tmp_path / "config.yaml").write_bytes(b"trainingInput:\n  \xff\xfe: 1\n")
     with pytest.raises(UsageError, match=r"config\.yaml.*: is not YAML: "):

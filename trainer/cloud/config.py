@@ -10,6 +10,7 @@ JSON. One file serves both services: what Vertex AI is sent is translated from i
 """
 
 import copy
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from trainer.storage import paths
 
 SCHEMA = "GoogleCloudMlV1__Job"
 TRAINING = "trainingInput"
+EXPONENTIAL = re.compile(r"-?\d+(\.\d+)?[eE][-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def _scalar(node: yaml.Node) -> Any:
     """A text, number, truth or nothing; a date, which JSON does not have, as the text that it is."""
     loader = yaml.SafeLoader("")
     value = loader.construct_object(node)
+    if isinstance(value, str) and node.style is None and EXPONENTIAL.fullmatch(value):
+        return float(value)  # 3e-4, a number since YAML 1.2, and text to this reader of 1.1
     return value if isinstance(value, (str, int, float, bool, type(None))) else node.value
 
 
