@@ -14,7 +14,9 @@ import yaml
 from tests.scripted import answering
 from tests.test_cloud_schema import places, replaced, second_opinion
 from trainer import submit
-from trainer.cloud import client
+from trainer.cloud import client, vertex
+from trainer.cloud.service import Serving
+from trainer.cloud.target import Target
 from trainer.errors import RunError, UsageError
 from trainer.settings import command
 
@@ -340,3 +342,37 @@ def test_a_job_whose_answer_was_lost_is_found_again_and_not_sent_twice(api, file
     assert len(made) == 1
     (line,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if "submitted" in line)
     assert line["job"] == "births_1"
+
+
+@pytest.mark.parametrize("has_versions", [False, True])
+def test_a_model_whose_answer_was_lost_is_found_again_and_not_uploaded_twice(
+    has_versions, file, impatient, monkeypatch
+):
+    """The registry makes the version and then fails to say so."""
+    monkeypatch.setattr("trainer.serving.locate.locate", lambda directory: directory)
+    parent, posted = "projects/p/locations/r", []
+    versions = [{"name": f"{parent}/models/5", "versionId": "1", "labels": {}}] if has_versions else []
+
+    def answer(request):
+        path = request.path.partition("?")[0]
+        if path.endswith("/models:upload"):
+            posted.append(path)
+            versions.append(
+                {"name": f"{parent}/models/5", "versionId": str(len(versions) + 1), **request.body["model"]}
+            )
+            return 503, {"error": {"message": "later"}}
+        if path.endswith("/models/5@v2"):
+            found = [each for each in versions if each.get("versionAliases") == ["v2"]]
+            return (200, found[0]) if found else (404, {"error": {"message": "no"}})
+        if path.endswith("/models"):
+            return 200, {"models": versions[:1]} if has_versions or "labels" in request.path else {}
+        if path.endswith("/endpoints") and request.method == "GET":
+            return 200, {"endpoints": [{"name": f"{parent}/endpoints/9", "deployedModels": []}]}
+        assert request.body["deployedModel"]["model"] == f"{parent}/models/5@{len(versions)}"
+        return 200, {"name": f"{parent}/endpoints/9/operations/1", "done": True, "response": {}}
+
+    with answering(answer) as server:
+        service = vertex.Vertex(Target("vertex", "p", "r", server.url))
+        name = service.deploy("babyweight", "v2", "gs://my-bucket/x", serving=Serving(region="r"), submission="x")
+    assert name == f"{parent}/endpoints/9"
+    assert len(posted) == 1

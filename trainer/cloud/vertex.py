@@ -115,7 +115,9 @@ class Vertex:
         schema.check(wanted, api="aiplatform", schema="GoogleCloudAiplatformV1UploadModelRequest")
 
         def is_uploaded() -> dict[str, Any] | None:
-            found = next(self._list(models, f'labels.{SUBMISSION}="{submission}"', "models"), None)
+            """A list of models shows their default versions alone, so a later one is asked for by its alias."""
+            labelled = self._list(models, f'labels.{SUBMISSION}="{submission}"', "models")
+            found = _found(models.get(name=f"{name}@{version}")) if name else next(labelled, None)
             there = {"model": found["name"], "modelVersionId": found.get("versionId")} if found else {}
             return {"done": True, "response": there} if there else None
 
