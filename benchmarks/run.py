@@ -13,36 +13,21 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import cluster, gcs
+from benchmarks import cluster, gcs, training
 from benchmarks import serving as servers
+from benchmarks.rows import BATCH, DATA, ROOT, ROUNDS, Row, csv, done, output, ratio, verdict
 from trainer.roles import Task
-from trainer.samples import babyweight
 
 
-ROOT = Path(__file__).parent.parent
-DATA = Path(os.environ.get("TRAINER_DATA", ROOT / "../shared/data"))
-ROUNDS = 3
 LATENCY_S = 0.05  # about that of a bucket in the same continent
-BATCH = 512
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    measured: str
-    stated: str
-    meets: bool
 
 
 def main(names: list[str]) -> int:
@@ -57,30 +42,6 @@ def main(names: list[str]) -> int:
         print(f"{row.what.ljust(width)}  {row.measured:34s}  {row.stated:22s}  {verdict(row)}")
     write(rows, names)
     return 0
-
-
-def verdict(row: Row) -> str:
-    """In words, since a noisy machine may miss what another reaches."""
-    return "meets" if row.meets else "falls short"
-
-
-def speed(folder: Path) -> list[Row]:
-    """Examples per second of training from a CSV file of a million rows, beside Keras fit."""
-    files = csv(folder, 1_250_000)
-    steps = 1_000_000 // BATCH
-    first, later, peer_first, peer_later = [], [], [], []
-    for i in range(ROUNDS):
-        ours = task(folder / f"speed-{i}", files, "--train-steps", str(4 * steps), "--eval-every", str(steps))
-        first.append(ours[0])
-        later.append(statistics.median(ours[1:]))
-        command = [sys.executable, "-m", "benchmarks.keras_fit", f"{files}/train.csv*", "2", str(steps)]
-        theirs = json.loads(output(command).splitlines()[-1])["examples_per_second"]
-        peer_first.append(theirs[0])
-        peer_later.append(theirs[1])
-    return [
-        ratio("babyweight, 1M rows, first epoch / Keras fit", first, peer_first, at_least=4),
-        ratio("babyweight, 1M rows, later epochs / Keras fit", later, peer_later, at_least=6),
-    ]
 
 
 def rmse(folder: Path) -> list[Row]:
@@ -264,7 +225,7 @@ def prediction(folder: Path) -> list[Row]:
 MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
     "start": start,
     "rmse": rmse,
-    "speed": speed,
+    **training.MEASUREMENTS,
     "memory": memory,
     "accuracy": accuracy,
     "publishing": publishing,
@@ -277,14 +238,6 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
 }
 
 
-def csv(folder: Path, rows: int) -> Path:
-    """A folder of simulated births, four fifths of them to train on; made once."""
-    files = folder / f"births-{rows}"
-    if not files.exists():
-        babyweight.write(str(files), rows=rows, train_shards=max(4, rows // 1_250_000 * 4))
-    return files
-
-
 def babyweight_export(folder: Path) -> str:
     """An export of babyweight, trained for a moment; made once."""
     job_dir = folder / "served"
@@ -293,40 +246,10 @@ def babyweight_export(folder: Path) -> str:
     return servers.newest_export(job_dir)
 
 
-def task(job_dir: Path, files: Path, *flags: str) -> list[float]:
-    """The examples per second of each stop of a babyweight job."""
-    done(job_dir, "babyweight", files, *flags, "--export-strategy", "final", "--eval-steps", "1")
-    lines = (job_dir / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["examples_per_second"] for line in lines]
-
-
 def streamed(job_dir: Path, files: Path | str, rows: int, endpoint: str = "") -> dict:
     """The speeds and the memory of two epochs from files."""
     command = [sys.executable, "-m", "benchmarks.streamed", str(files), str(job_dir), str(rows // BATCH)]
     return json.loads(output(command, endpoint).splitlines()[-1])
-
-
-def done(job_dir: Path | str, experiment: str, files: Path, *flags: str, endpoint: str = "") -> dict:
-    """The last line of a job on the real files."""
-    command = [sys.executable, "-m", "trainer.task", "--experiment", experiment, "--data-dir", str(files), *flags]
-    return json.loads(output([*command, "--job-dir", str(job_dir)], endpoint).splitlines()[-1])
-
-
-def output(command: list[str], endpoint: str = "") -> str:
-    """What a process prints; its failure is ours. `endpoint` is where its buckets are."""
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"STORAGE_EMULATOR_HOST": endpoint} if endpoint else {})
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{ended.stderr}")
-    return ended.stdout
-
-
-def ratio(what: str, ours: list[float], theirs: list[float], *, at_least: float) -> Row:
-    """The ratio of the medians, with the spread over the rounds."""
-    each = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    value = statistics.median(ours) / statistics.median(theirs)
-    shown = f"{value:.1f}x ({each[0]:.1f} to {each[-1]:.1f}; {statistics.median(ours):,.0f}/s)"
-    return Row(what, shown, f"at least {at_least}x", value >= at_least)
 
 
 def write(rows: list[Row], names: list[str]) -> None:

@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import environments
 from trainer.processes import free_ports
 from trainer.serving.locate import locate
 from trainer.storage import commit
 
 
 ROOT = Path(__file__).parent.parent
-ENVIRONMENTS = ROOT / ".peers"
 CLIENTS = 64
 SECONDS = 10
 ROUNDS = 3
@@ -34,10 +34,9 @@ SOAK_S = 60
 
 @dataclass(frozen=True)
 class Server:
-    """A server to measure: how it is installed and started, and how it is asked."""
+    """A server to measure: how it is started, and how it is asked."""
 
     name: str
-    packages: tuple[str, ...]  # none for ours
     command: tuple[str, ...]  # after the interpreter; {export} and {port} are filled in
     path: str
     columns: bool  # asked in columns, as the second version of KServe's protocol does
@@ -45,13 +44,12 @@ class Server:
 
 V1 = "/v1/models/babyweight:predict"
 V2 = "/v2/models/babyweight/infer"
-TENSORFLOW = "tensorflow-cpu==2.21.0"
-OURS = Server("trainer", (), ("-m", "trainer.serve", "--model", "babyweight={export}", "--port", "{port}"), V1, False)
+OURS = Server("trainer", ("-m", "trainer.serve", "--model", "babyweight={export}", "--port", "{port}"), V1, False)
 KSERVE = ("benchmarks/peers/kserve_server.py", "{export}", "{port}")
 MLSERVER = ("benchmarks/peers/mlserver_server.py", "{export}", "{port}")
 PEERS = (
-    Server("kserve", ("kserve==0.21.0", TENSORFLOW), KSERVE, V1, False),
-    Server("mlserver", ("mlserver==1.7.1", TENSORFLOW), MLSERVER, V2, True),
+    Server("kserve", KSERVE, V1, False),
+    Server("mlserver", MLSERVER, V2, True),
 )
 INSTANCE = {
     "is_male": "True",
@@ -119,8 +117,9 @@ def started(server: Server, export: str, folder: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     words = [word.format(export=export, port=port) for word in server.command]
+    interpreter = sys.executable if server is OURS else environments.python(server.name)
     with open(folder / f"{server.name}.log", "wb") as log:
-        process = subprocess.Popen([python(server), *words], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([interpreter, *words], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
             wait_for(server, url, process)
             yield url
@@ -130,19 +129,6 @@ def started(server: Server, export: str, folder: Path) -> Iterator[str]:
                 process.wait(20)
             process.kill()
             process.wait()
-
-
-def python(server: Server) -> str:
-    """The interpreter that has a server's packages."""
-    if not server.packages:
-        return sys.executable
-    environment = ENVIRONMENTS / server.name
-    interpreter = environment / "bin" / "python"
-    if not interpreter.exists():
-        print(f"making the environment of {server.name} ...", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *server.packages], check=True)
-    return str(interpreter)
 
 
 def wait_for(server: Server, url: str, process: subprocess.Popen[bytes]) -> None:
