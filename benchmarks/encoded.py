@@ -2,7 +2,7 @@
 
     python -m benchmarks.encoded 'data/train.csv*' 'data/eval.csv*' ENCODED.npz
 
-Of each row the indices (N, 7) of its words and ranges in one table, the race (N,), three numbers, scaled, and the label.
+Of each row the indices (N, 7) of its words and ranges in one table, the race (N,), three numbers and the label.
 """
 
 import sys
