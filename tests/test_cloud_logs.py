@@ -53,6 +53,18 @@ def test_what_was_there_at_the_end_is_shown():
     assert shown == ["a", "b", "c"]
 
 
+def test_a_job_that_is_quiet_for_long_is_followed_on():
+    a, b = entry(1, "a"), entry(9, "b")
+    shown, _ = followed([[a], [a], [a], [a], [a], [a, b], [a, b]], over_after=5)
+    assert shown == ["a", "b"]
+
+
+def test_the_last_entries_may_come_a_look_late():
+    a, b = entry(1, "a"), entry(2, "b")
+    shown, _ = followed([[a], [a], [a, b], [a, b]], over_after=0)
+    assert shown == ["a", "b"]
+
+
 def test_a_look_reads_a_little_of_what_was_before():
     a, b = entry(1, "a"), entry(30, "b")
     _, sinces = followed([[a], [a, b], [a, b]], over_after=2)

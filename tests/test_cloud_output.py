@@ -1,5 +1,6 @@
 """What a user sees of a job: its log and its state, on a terminal and off it."""
 
+import dataclasses
 import json
 import sys
 
@@ -66,6 +67,13 @@ def test_off_a_terminal_an_entry_is_the_trainers_own_record_with_where_and_when(
     ]
     assert first["timestamp"] == STOP.timestamp
     assert second["message"] == "it [bold]failed[/bold]"
+
+
+def test_what_the_service_says_of_an_entry_is_stronger_than_what_is_in_it(capsys):
+    fields = {"severity": "DEBUG", "task": "mine", "timestamp": "never"}
+    output.entries()(dataclasses.replace(ERROR, fields=fields))
+    found = json.loads(capsys.readouterr().out)
+    assert (found["severity"], found["task"], found["timestamp"]) == ("ERROR", "worker-replica-0", ERROR.timestamp)
 
 
 def test_on_a_terminal_an_entry_is_words_after_time_replica_and_trial(terminal):

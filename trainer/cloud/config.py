@@ -77,8 +77,6 @@ def overridden(config: Config, values: Mapping[Path, tuple[str, Any]]) -> Config
         for part in path[:-1]:
             inner = inner.setdefault(part, {})
         inner[path[-1]] = value
-        for place in [place for place in origins if place[: len(path)] == path]:
-            del origins[place]
         origins[path] = flag
     return Config(job, origins)
 

@@ -99,14 +99,14 @@ def _link(project: str, copy: str, name: str) -> None:
 
 
 def _same_bytes(tar: str) -> bytes:
-    """The files of an archive in order, without what differs from one build to the next: times, owners, umask."""
+    """The files of an archive without what differs from one build to the next: times, owners, umask."""
     content = io.BytesIO()
     with (
         tarfile.open(tar) as source,
         gzip.GzipFile(filename="", fileobj=content, mode="wb", mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as target,
     ):
-        for member in sorted(source.getmembers(), key=lambda member: member.name):
+        for member in source.getmembers():  # in order: tarfile adds folders so
             if not member.isfile():
                 continue
             entry = tarfile.TarInfo(member.name)
