@@ -143,7 +143,7 @@ def test_a_trainer_that_fails_is_quoted_at_once(api, cloud, bucket, config):
     assert status["errors"][-1].endswith(said)
 
 
-@pytest.mark.parametrize("api", ["ml", "vertex"])
+@pytest.mark.parametrize("api", ["ml", pytest.param("vertex", marks=pytest.mark.slow)])
 def test_a_job_that_is_cancelled_leaves_a_checkpoint_from_which_the_next_one_resumes(api, cloud, bucket, config):
     job_dir = f"{bucket}/cancelled_{api}"
     words = ["--api", api, "--config", config, "--worker-count", "0", "--job-dir", job_dir]
