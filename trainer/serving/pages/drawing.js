@@ -70,6 +70,9 @@ export function drawing({ onChange }) {
     context.moveTo(from.x, from.y);
     context.lineTo(to.x, to.y);
     context.stroke();
+    context.beginPath(); // a line of no length is nothing, by the standard and in Chromium since 156.0.8078.108
+    context.arc(to.x, to.y, PEN / 2, 0, 2 * Math.PI);
+    context.fill();
     onChange();
   }
 
