@@ -84,7 +84,7 @@ def test_bad_usage_is_one_line_on_stderr_and_starts_nothing(words, error, capsys
 
 
 def test_flags_after_the_dashes_are_the_trainers_even_those_that_we_have_too():
-    ours, flags = launch.split(["--workers", "2", "--", "--verbosity", "DEBUG", "--", "x"])
+    ours, flags = command.split(["--workers", "2", "--", "--verbosity", "DEBUG", "--", "x"])
     assert (ours, flags) == (["--workers", "2"], ["--verbosity", "DEBUG", "--", "x"])
 
 

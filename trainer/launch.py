@@ -27,7 +27,7 @@ log = logging.getLogger(PROG)
 
 def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     """Start the processes, pass on what they print, and return the chief's exit code."""
-    ours, flags = split(argv)
+    ours, flags = command.split(argv)
     arguments = parser().parse_args(ours)
     for name in ("workers", "ps", "restarts"):
         if getattr(arguments, name) < 0:
@@ -49,12 +49,6 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     code = supervisor.run(signals.received()).code
     output.close()
     return code
-
-
-def split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Our flags, and those of `trainer.task` after `--`."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    return argv[:end], argv[end + 1 :]
 
 
 def parser() -> command.Parser:

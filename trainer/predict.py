@@ -39,8 +39,8 @@ log = logging.getLogger(PROG)
 
 def main(argv: list[str]) -> int:
     """Check the arguments, then predict to a folder, or to a file or standard output."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    args, pipeline_flags = _parser().parse_args(argv[:end]), argv[end + 1 :]
+    ours, pipeline_flags = command.split(argv)
+    args = _parser().parse_args(ours)
     into_folder = _is_folder(args)
     _check(args, pipeline_flags, into_folder)
     if into_folder:

@@ -42,8 +42,8 @@ log = logging.getLogger(PROG)
 
 def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     """Parse, and do what the first word says."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    arguments, flags = options.parser(PROG, __doc__.splitlines()[0]).parse_args(argv[:end]), argv[end + 1 :]
+    ours, flags = command.split(argv)
+    arguments = options.parser(PROG, __doc__.splitlines()[0]).parse_args(ours)
     if flags and arguments.action != "train":
         raise UsageError(f"{flags[0]}: unexpected; only train takes flags of the trainer, after --")
     logs.start(arguments.verbosity)

@@ -40,8 +40,8 @@ log = logging.getLogger(PROG)
 
 def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     """Check everything that can be, run the trials, and say which is best."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    arguments, given = parser().parse_args(argv[:end]), command.normalized(argv[end + 1 :])
+    ours, flags_of_task = command.split(argv)
+    arguments, given = parser().parse_args(ours), command.normalized(flags_of_task)
     logs.start(arguments.verbosity)
     config = configs.read(arguments.config)
     task = task_of([*command.normalized(config.training.get("args", [])), *given], job_dir=arguments.job_dir)

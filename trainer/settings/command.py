@@ -57,6 +57,12 @@ def normalized(argv: Sequence[str]) -> list[str]:
     return [_dashed(word) if word.startswith("--") else word for word in argv[:end]] + list(argv[end:])
 
 
+def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before a bare `--`, which are ours, and those after it, which are another command's."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    return list(argv[:end]), list(argv[end + 1 :])
+
+
 def _dashed(word: str) -> str:
     flag, equals, value = word.partition("=")
     return flag.replace("_", "-") + equals + value

@@ -1,6 +1,6 @@
 """The process of the emulator: the services put together, listening, and all that they started ended with it.
 
-server.run(Options(state="/tmp/cloud", environ=os.environ, ...), bound_socket, signals.received())
+server.run(Options(state="cloud", environ=os.environ, ...), bound_socket, signals.received())
 """
 
 import contextlib
