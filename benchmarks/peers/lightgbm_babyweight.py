@@ -37,11 +37,17 @@ def main(train, evaluation):
         for each in frames:
             each[name] = each[name].astype(kinds)
     (x, y), (ex, ey) = ((each.drop(columns="weight_pounds"), each["weight_pounds"]) for each in frames)
-    model = lightgbm.LGBMRegressor(n_estimators=2000, learning_rate=0.03, num_leaves=31, verbose=-1)
-    model.fit(x, y, eval_set=[(ex, ey)], callbacks=[lightgbm.early_stopping(50, verbose=False)])
+    data = lightgbm.Dataset(x, y)
+    model = lightgbm.train(
+        {"objective": "regression", "learning_rate": 0.03, "num_leaves": 31, "verbose": -1},
+        data,
+        num_boost_round=2000,
+        valid_sets=[lightgbm.Dataset(ex, ey, reference=data)],
+        callbacks=[lightgbm.early_stopping(50, verbose=False)],
+    )
     seconds = time.monotonic() - began
     rmse = float(np.sqrt(np.mean((model.predict(ex) - ey) ** 2)))
-    print(json.dumps({"seconds": seconds, "rmse": rmse, "trees": model.best_iteration_}))
+    print(json.dumps({"seconds": seconds, "rmse": rmse, "trees": model.best_iteration}))
 
 
 if __name__ == "__main__":
