@@ -48,6 +48,16 @@ def gcs(gcs_port, monkeypatch):
     return f"gs://{bucket}"
 
 
+@pytest.fixture(scope="module")
+def storage(gcs_port, request):
+    """The address of a server with the test module's `BUCKET`, which this process and its children use."""
+    with pytest.MonkeyPatch.context() as patch:
+        url = f"http://127.0.0.1:{gcs_port}"
+        patch.setenv("STORAGE_EMULATOR_HOST", url)
+        gcs_server.create_bucket(url, request.module.BUCKET)
+        yield url
+
+
 @pytest.fixture(scope="session")
 def births(tmp_path_factory):
     """A folder with 1,600 births to train on and 400 to evaluate."""

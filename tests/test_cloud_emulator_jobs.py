@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from googleapiclient.errors import HttpError
 
-from tests import emulator, gcs_server
+from tests import emulator
 from tests.emulator import LOCATION, PROJECT, pool, state_of, training, wait_until
 
 
@@ -44,16 +44,6 @@ if role == "ps":
 """
 DEAF = "signal.signal(signal.SIGTERM, deaf); put(f'up-{role}-{index}'); time.sleep(600)"
 SAVING = "signal.signal(signal.SIGTERM, saving); put(f'up-{role}-{index}'); time.sleep(600)"
-
-
-@pytest.fixture(scope="module")
-def storage(gcs_port):
-    """The address of a server of buckets, for this process too."""
-    with pytest.MonkeyPatch.context() as patch:
-        url = f"http://127.0.0.1:{gcs_port}"
-        patch.setenv("STORAGE_EMULATOR_HOST", url)
-        gcs_server.create_bucket(url, BUCKET)
-        yield url
 
 
 @pytest.fixture(scope="module")

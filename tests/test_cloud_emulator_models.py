@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from googleapiclient.errors import HttpError
 
-from tests import emulator, gcs_server
+from tests import emulator
 from tests.emulator import LOCATION, PROJECT, wait_until
 from trainer.storage import paths
 
@@ -17,16 +17,6 @@ PARENT = f"projects/{PROJECT}"
 INSTANCES = {"instances": [{"is_male": "True", "mother_age": 26.0}, {"is_male": "False", "mother_age": 29}]}
 PREDICTIONS = [{"outputs": 14.0}, {"outputs": 16.5}]
 RESOURCES = {"dedicatedResources": {"machineSpec": {"machineType": "n1-standard-2"}, "minReplicaCount": 1}}
-
-
-@pytest.fixture(scope="module")
-def storage(gcs_port):
-    """The address of a server of buckets, for this process too."""
-    with pytest.MonkeyPatch.context() as patch:
-        url = f"http://127.0.0.1:{gcs_port}"
-        patch.setenv("STORAGE_EMULATOR_HOST", url)
-        gcs_server.create_bucket(url, BUCKET)
-        yield url
 
 
 @pytest.fixture(scope="module")

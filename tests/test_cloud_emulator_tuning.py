@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests import emulator, gcs_server
+from tests import emulator
 from tests.emulator import LOCATION, PROJECT, pool, training, wait_until
 
 
@@ -40,16 +40,6 @@ report(*([x + 1] * 4 if mode == "behind" else [(x - 3) ** 2 + 1, (x - 3) ** 2]))
 PARAM = {"parameterName": "x", "type": "INTEGER", "minValue": 1, "maxValue": 8, "scaleType": "UNIT_LINEAR_SCALE"}
 BLOCK = {"goal": "MINIMIZE", "hyperparameterMetricTag": "loss", "maxTrials": 4, "maxParallelTrials": 2}
 BLOCK |= {"algorithm": "GRID_SEARCH", "params": [PARAM]}
-
-
-@pytest.fixture(scope="module")
-def storage(gcs_port):
-    """The address of a server of buckets, for this process too."""
-    with pytest.MonkeyPatch.context() as patch:
-        url = f"http://127.0.0.1:{gcs_port}"
-        patch.setenv("STORAGE_EMULATOR_HOST", url)
-        gcs_server.create_bucket(url, BUCKET)
-        yield url
 
 
 @pytest.fixture(scope="module")
