@@ -110,14 +110,16 @@ def model(config: Config, *, train_steps: int) -> Any:
     inputs = {f.name: keras.Input((1,), dtype=f.model_dtype, name=f.name) for f in SPEC.features}
     words = {f.name: ops.one_hot(inputs[f.name][:, 0], len(f.vocabulary)) for f in SPEC.features if f.vocabulary}
     scaled = {name: (inputs[name] - mean) / deviation for name, (mean, deviation) in MEAN_AND_DEVIATION.items()}
-    wide = [*words.values(), scaled["plurality"]]
-    deep = [scaled["mother_age"], scaled["gestation_weeks"]]
-    deep.append(of_words(config.embedding_size, "deep_mother_race")(words["mother_race"]))
-    if config.features != "plain":
+    race = of_words(config.embedding_size, "deep_mother_race")(words["mother_race"])
+    deep = [scaled["mother_age"], scaled["gestation_weeks"], race]
+    if config.features == "plain":
+        shared: list[Any] = []
+        wide = [*words.values(), scaled["plurality"]]
+    else:
         ranges = {name: _range(inputs[name], boundaries) for name, boundaries in BOUNDARIES.items()}
         buckets = [ops.one_hot(ranges[name], len(BOUNDARIES[name]) + 1) for name in BOUNDARIES]
-        wide += buckets
-        deep += [*buckets, scaled["plurality"]]
+        shared = [scaled["plurality"], *buckets, *(words[name] for name in words if name != "mother_race")]
+        wide = [words["mother_race"]]
     if config.features == "crossed":
         from trainer.modeling.crossing import Crossing
 
@@ -125,26 +127,40 @@ def model(config: Config, *, train_steps: int) -> Any:
         cross = Crossing(CROSS_BUCKETS, name="deep_cross_id")(ids)
         deep.append(layers.Embedding(CROSS_BUCKETS, config.embedding_size, name="deep_cross")(cross))
 
-    if config.features != "plain":
-        deep += [words[name] for name in words if name != "mother_race"]
-    hidden = layers.Concatenate(name="deep_inputs")(deep)
-    kernel: Any = _zero_for_words(sum(words[name].shape[1] for name in words if name != "mother_race"))
-    for i, units in enumerate(config.hidden_units, start=1):
-        first = i == 1 and config.features != "plain"
-        dense = layers.Dense(units, "relu", kernel_initializer=kernel if first else "glorot_uniform", name=f"deep_{i}")
-        hidden = dense(hidden)
+    # What both parts share is a matrix of its own: together with embeddings it would have a gradient too, for nothing.
+    word_rows = sum(words[name].shape[1] for name in words if name != "mother_race")
+    first = _dense(config.hidden_units[0], deep, shared, name="deep_1", kernel=_zero_for_words(word_rows))
+    hidden = ops.relu(first)
+    for i, units in enumerate(config.hidden_units[1:], start=2):
+        hidden = layers.Dense(units, "relu", name=f"deep_{i}")(hidden)
     outputs = layers.Dense(1, bias_initializer=keras.initializers.Constant(MEAN_POUNDS), name="deep_outputs")(hidden)
-    outputs += layers.Dense(1, kernel_initializer="zeros", name="wide_outputs")(
-        layers.Concatenate(name="wide_inputs")(wide)
-    )
+    outputs += _dense(1, wide, shared, name="wide_outputs", kernel="zeros", own_kernel="zeros")
     compiled = keras.Model(inputs, outputs, name="babyweight")
     compiled.compile(
-        optimizer=_optimizer(config, train_steps, wide_columns=len(wide)),
+        optimizer=_optimizer(config, train_steps, wide_columns=len(shared) + len(wide)),
         loss="mse",
         metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
         jit_compile=True,
     )
     return compiled
+
+
+def _dense(
+    units: int, own: list[Any], shared: list[Any], *, name: str, kernel: Any, own_kernel: str = "glorot_uniform"
+) -> Any:
+    """A dense layer, (B, units), of what is one part's own and what both parts share: the sum of two."""
+    from keras import layers
+
+    outputs = layers.Dense(units, kernel_initializer=own_kernel, name=f"{name}_own")(_side_by_side(own))
+    if shared:
+        outputs += layers.Dense(units, use_bias=False, kernel_initializer=kernel, name=name)(_side_by_side(shared))
+    return outputs
+
+
+def _side_by_side(columns: list[Any]) -> Any:
+    from keras import layers
+
+    return layers.Concatenate()(columns) if len(columns) > 1 else columns[0]
 
 
 def _zero_for_words(rows: int) -> Any:
