@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from trainer.errors import UsageError
 from trainer.modeling.crossing import Crossing
-from trainer.modeling.optimizers import TwoOptimizers
+from trainer.modeling.optimizers import FusedAdam, TwoOptimizers
 
 
 SEXES = ("True", "False", "Unknown")
@@ -114,3 +114,48 @@ def test_two_optimizers_can_be_made_again():
 def test_a_prefix_of_no_variable_is_an_error():
     with pytest.raises(UsageError, match="wide_prefix 'linear_': expected the start of some variables"):
         trained(TwoOptimizers(ftrl(), adagrad(), wide_prefix="linear_"))
+
+
+def adam(kind, **settings):
+    schedule = keras.optimizers.schedules.CosineDecay(0.05, 5)
+    return kind(schedule, epsilon=1e-4, beta_1=0.8, beta_2=0.9, **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1, "clipnorm": 0.5}, {"amsgrad": True}], ids=str)
+def test_fused_adam_is_adam(settings):
+    expected, found = trained(adam(keras.optimizers.Adam, **settings)), trained(adam(FusedAdam, **settings))
+    for path, values in expected.items():
+        np.testing.assert_allclose(found[path], values, rtol=1e-5, atol=1e-6, err_msg=path)
+
+
+def test_fused_adam_keeps_both_moments():
+    slots = []
+    for kind in (keras.optimizers.Adam, FusedAdam):
+        optimizer = adam(kind)
+        trained(optimizer)
+        slots.append({variable.path.partition("/")[2]: variable.numpy() for variable in optimizer.variables[2:]})
+    expected, found = slots
+    assert found.keys() == expected.keys()
+    for path, values in expected.items():
+        np.testing.assert_allclose(found[path], values, rtol=1e-4, atol=1e-6, err_msg=path)
+
+
+def test_fused_adam_takes_the_gradient_of_an_embedding():
+    tables = []
+    for kind in (keras.optimizers.Adam, FusedAdam):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [keras.Input((2,), dtype="int32"), keras.layers.Embedding(9, 3), keras.layers.Flatten()]
+        )
+        model.compile(adam(kind), loss="mse")
+        for _ in range(3):
+            model.train_on_batch(np.array([[1, 1], [7, 2]]), np.ones((2, 6), np.float32))
+        tables.append(model.get_weights()[0])
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-5)
+
+
+def test_fused_adam_can_be_made_again():
+    optimizer = adam(FusedAdam)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert isinstance(again, FusedAdam)
+    assert again.get_config() == optimizer.get_config()

@@ -68,6 +68,8 @@ def model(config: Config, *, train_steps: int) -> Any:
     """The compiled model. `inputs` (B, 784) float32 -> logits (B, 10) float32."""
     import keras  # here and below: `--help` and a mistake in a flag are answered without TensorFlow
 
+    from trainer.modeling.optimizers import FusedAdam
+
     policy = fastest_policy() if config.dtype_policy == "auto" else config.dtype_policy
     inputs = keras.Input((SIDE * SIDE,), name="inputs")
     hidden = keras.layers.Reshape((SIDE, SIDE, 1), dtype=policy)(inputs)
@@ -89,7 +91,7 @@ def model(config: Config, *, train_steps: int) -> Any:
     )
     compiled = keras.Model({"inputs": inputs}, logits, name="mnist")
     compiled.compile(
-        optimizer=keras.optimizers.Adam(schedule),
+        optimizer=FusedAdam(schedule),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=False,  # oneDNN's convolutions are faster on a CPU than XLA's
