@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "TF_NUM_INTEROP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
+NICE = 10  # it begins while training does, whose processors it may use but not take
 LENGTH = struct.Struct("<Q")  # of a question, before it
 OF_THE_CLUSTER = ("TF_CONFIG", "CLUSTER_SPEC")
 log = logging.getLogger("trainer.exporting")
@@ -154,6 +155,7 @@ def main() -> None:
     """Answer what is asked on stdin, until its end."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a graph prints is no answer
+    os.nice(NICE)
     for name in OF_THE_CLUSTER:
         os.environ.pop(name, None)
     os.environ.update(ENVIRONMENT)
