@@ -41,6 +41,7 @@ class Run:
     export_as_text: bool = flag(False, "write saved_model.pbtxt in place of saved_model.pb")
     seed: int = flag(1, "seed of the weights, of dropout and of the order of examples")
     deterministic: bool = flag(False, "repeat a run bit for bit, at some cost in speed")
+    profile: bool = flag(False, "say where the time went, and leave a trace of some steps for TensorBoard's profiler")
     on_bad_row: Literal["error", "skip"] = flag("error", "what to do with a row that cannot be read")
     schedule: Schedule | None = flag(
         None, "what this process does (train_and_evaluate unless TF_CONFIG says otherwise)"

@@ -18,6 +18,7 @@ from trainer.inputs import dataset
 from trainer.inputs.batches import Shard
 from trainer.settings.run import Run
 from trainer.storage import paths
+from trainer.training import profile
 from trainer.training.steps import EvalSteps
 
 
@@ -78,7 +79,8 @@ class Evaluations:
         """The metrics of the model as it is, over the evaluation input or its first `--eval-steps` batches."""
         self.prepare()  # an export may follow
         self.model.reset_metrics()
-        self._pass()
+        with profile.part("evaluation"):
+            self._pass()
         found = metrics_of(self.model)
         self.model.reset_metrics()
         return found
@@ -105,7 +107,9 @@ class Evaluations:
                     "exports are not checked against the model: give the ServingInput `golden` rows to call both with"
                 )
 
-        for folder in self._exports.export_due(found, final=final, now=time.time(), write=write):
+        with profile.part("export"):
+            exported = self._exports.export_due(found, final=final, now=time.time(), write=write)
+        for folder in exported:
             fields = {"global_step": global_step, "export": folder}
             self._submit(partial(log.info, "exported %s", folder, extra={"fields": fields}))
 

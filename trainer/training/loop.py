@@ -22,7 +22,19 @@ from trainer.settings.cluster import ALONE, Cluster
 from trainer.settings.places import Places, in_job_dir
 from trainer.settings.run import Distribution, Run
 from trainer.storage import commit, lease, paths
-from trainer.training import callbacks, checkpoint, ending, evaluation, held, journal, progress, state, strategy, trial
+from trainer.training import (
+    callbacks,
+    checkpoint,
+    ending,
+    evaluation,
+    held,
+    journal,
+    profile,
+    progress,
+    state,
+    strategy,
+    trial,
+)
 from trainer.training.outcome import Interrupted, Outcome
 from trainer.training.pace import Pace
 
@@ -117,11 +129,13 @@ class Trainer:
             acquire=self._acquired,
             report=trial.reporter(self.places, self.experiment.metric) if self.places.metric_file else None,
         )
-        with writing as self.held, contextlib.ExitStack() as stack:
+        measured = profile.measured(say=self.run.profile, directory=self.places.events)
+        with measured, writing as self.held, contextlib.ExitStack() as stack:
             paths.make_directory(self.eval_dir)
             if not self.cluster.size:
                 stack.callback(lease.acquire(self.eval_dir).release)
-            self._build()
+            with profile.part("start"):
+                self._build()
             yield
 
     def _acquired(self, directory: str) -> lease.Lease:
@@ -185,7 +199,8 @@ class Trainer:
         while self.step < stop:
             self._end_if_interrupted()  # never at `stop` itself, whose evaluation a resume would then leave out
             size = self.pace.call(stop - self.step, time.monotonic())
-            first_bad = self.replicas.train(size)
+            with profile.call():
+                first_bad = self.replicas.train(size)
             if first_bad >= 0:
                 self._check_bad_loss(self.step + first_bad + 1)
                 return False
@@ -203,9 +218,10 @@ class Trainer:
 
     def _stop(self, *, evaluate: bool, examples_per_second: float = 0.0) -> None:
         self.stops += 1
-        self.replicas.pull()
-        train_logs = evaluation.metrics_of(self.model) if self.step else {}
-        self.replicas.reset_metrics()
+        with profile.part("metrics"):
+            self.replicas.pull()
+            train_logs = evaluation.metrics_of(self.model) if self.step else {}
+            self.replicas.reset_metrics()
         self._save(train_logs, examples_per_second)
         self._finish_stop({"train": train_logs, "examples_per_second": examples_per_second}, evaluate=evaluate)
 
@@ -269,9 +285,11 @@ class Trainer:
                 "callbacks": callbacks.save(self.callbacks, folder),
             }
 
-        self.held.uploads.catch_up()
+        with profile.part("idle"):
+            self.held.uploads.catch_up()
         keep, submit = self.run.keep_checkpoint_max, self.held.uploads.submit
-        checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=keep, submit=submit)
+        with profile.part("checkpoint"):
+            checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=keep, submit=submit)
         self.saved_step = self.step
 
     @contextlib.contextmanager

@@ -21,7 +21,7 @@ from trainer.experiment import Experiment
 from trainer.inputs import dataset
 from trainer.inputs.batches import Batches, Shard
 from trainer.settings.run import Run
-from trainer.training import state
+from trainer.training import profile, state
 from trainer.training.steps import TrainSteps
 
 
@@ -165,7 +165,9 @@ class Copy:
 def train_each(train: Callable[[Batches], int], train_input: Any, steps: int) -> int:
     """Train on the next `steps` batches of an input; return the first whose loss was not finite, or -1."""
     done = 0
-    for batches in train_input.take(steps):
+    with profile.part("input"):
+        taken = train_input.take(steps)
+    for batches in taken:
         first_bad = train(batches)
         if first_bad >= 0:
             return done + first_bad

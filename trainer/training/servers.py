@@ -17,7 +17,7 @@ from trainer.inputs import dataset
 from trainer.inputs.batches import Batches, Shard
 from trainer.settings.cluster import Cluster
 from trainer.settings.run import Run
-from trainer.training import ending, peers, state
+from trainer.training import ending, peers, profile, state
 from trainer.training.replicas import Copy, train_each
 from trainer.training.steps import TrainSteps
 
@@ -61,11 +61,12 @@ class ParameterServers:
         size = min(self._steps.room, -(-batches.steps // (self._workers * PIECES_A_WORKER)))
         starts = range(0, batches.steps, size)
         pieces = [batches.part(start, min(start + size, batches.steps)) for start in starts]
-        results = [
-            self._coordinator.schedule(self._steps.compiled, args=(piece.data, tf.constant(piece.steps)))
-            for piece in pieces
-        ]
-        self._coordinator.join()
+        with profile.part("compute"):
+            results = [
+                self._coordinator.schedule(self._steps.compiled, args=(piece.data, tf.constant(piece.steps)))
+                for piece in pieces
+            ]
+            self._coordinator.join()
         found = [(start, int(result.fetch())) for start, result in zip(starts, results, strict=True)]
         return min((start + bad for start, bad in found if bad >= 0), default=-1)
 

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.inputs.batches import Batches
+from trainer.training import profile
 
 
 CHUNK_BYTES = 8 << 20
@@ -33,12 +34,18 @@ class TrainSteps:
         self.room = _room_for(zeros)
         self._fill = strategy is None and model.jit_compile is True
         loop = _train_loop(model.train_step) if strategy is None else _replicated_loop(model.train_step, strategy)
+        self._part: profile.Part = "compile"  # that of the first call
         self.compiled = tf.function(loop, jit_compile=self._fill, input_signature=[_data_like(zeros), STEPS])
 
     def train(self, batches: Batches) -> int:
         """Run `batches.steps` train steps; return the first whose loss was not finite, or -1."""
-        data = _filled(batches, self.room) if self._fill else batches.data
-        return int(self.compiled(data, batches.steps))
+        with profile.part("transfer"):
+            data = _filled(batches, self.room) if self._fill else batches.data
+            tensors = tf.nest.map_structure(tf.convert_to_tensor, data)
+        with profile.part(self._part):
+            first_bad = int(self.compiled(tensors, batches.steps))
+        self._part = "compute"
+        return first_bad
 
 
 class EvalSteps:
