@@ -40,13 +40,6 @@ def csv(folder: Path, rows: int) -> Path:
     return files
 
 
-def task(job_dir: Path, files: Path, *flags: str) -> list[float]:
-    """The examples per second of each stop of a babyweight job."""
-    done(job_dir, "babyweight", files, *flags, "--export-strategy", "final", "--eval-steps", "1")
-    lines = (job_dir / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["examples_per_second"] for line in lines]
-
-
 def done(job_dir: Path | str, experiment: str, files: Path, *flags: str, endpoint: str = "") -> dict:
     """The last line of a job on the real files."""
     command = [sys.executable, "-m", "trainer.task", "--experiment", experiment, "--data-dir", str(files), *flags]
@@ -62,9 +55,10 @@ def output(command: list[str], endpoint: str = "") -> str:
     return ended.stdout
 
 
-def ratio(what: str, ours: list[float], theirs: list[float], *, at_least: float) -> Row:
-    """The ratio of the medians, with the spread over the rounds."""
+def ratio(what: str, ours: list[float], theirs: list[float], *, at_least: float | None = None) -> Row:
+    """The ratio of the medians, with the spread over the rounds. Without a least value it is only told."""
     each = sorted(a / b for a, b in zip(ours, theirs, strict=True))
     value = statistics.median(ours) / statistics.median(theirs)
-    shown = f"{value:.1f}x ({each[0]:.1f} to {each[-1]:.1f}; {statistics.median(ours):,.0f}/s)"
-    return Row(what, shown, f"at least {at_least}x", value >= at_least)
+    digits = 2 if at_least and at_least <= 1 else 1
+    shown = f"{value:.{digits}f}x ({each[0]:.{digits}f} to {each[-1]:.{digits}f}; {statistics.median(ours):,.0f}/s)"
+    return Row(what, shown, f"at least {at_least}x" if at_least else "", at_least is None or value >= at_least)

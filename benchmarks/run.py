@@ -12,6 +12,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -61,30 +62,42 @@ def rmse(folder: Path) -> list[Row]:
 
 
 def accuracy(folder: Path) -> list[Row]:
-    """The quality of MNIST with default flags: three epochs of the real files."""
-    values = []
+    """The quality of MNIST with default flags, three epochs of the real files, and the seconds that it takes."""
+    values, took = [], []
     for seed in (1, 2, 3):
+        began = time.monotonic()
         line = done(folder / f"mnist-{seed}", "mnist", DATA / "mnist", "--seed", str(seed), "--eval-every", "900")
+        took.append(time.monotonic() - began - training.importing())
         values.append(line["metrics"]["accuracy"])
     shown = " ".join(f"{value:.4f}" for value in values)
-    mean = statistics.mean(values)
-    return [Row("MNIST accuracy, seeds 1 to 3", f"{mean:.4f} ({shown})", "at least 0.9931", mean >= 0.9931)]
+    mean, seconds = statistics.mean(values), statistics.median(took)
+    meets = mean >= 0.9931
+    return [
+        Row("MNIST accuracy, seeds 1 to 3", f"{mean:.4f} ({shown})", "at least 0.9931", meets),
+        Row("  the whole command but for the import, s", f"{seconds:.0f}", "at most 70", meets and seconds <= 70),
+    ]
 
 
 def memory(folder: Path) -> list[Row]:
-    """Resident memory and speed at ten million rows, none kept in memory, beside one million."""
+    """Resident memory and speed at ten and a hundred million rows, none kept in memory, beside one million."""
     small, large = csv(folder, 1_250_000), csv(folder, 12_500_000)
+    huge = copied(folder, large, times=10)
     speeds: dict[str, list[float]] = {"small": [], "large": []}
     peaks = []
     for i in range(ROUNDS):
-        one = streamed(folder / f"memory-1m-{i}", small, 1_000_000)
+        one = streamed(folder / f"memory-1m-{i}", small, 1_000_000, epochs=2)
         ten = streamed(folder / f"memory-10m-{i}", large, 10_000_000)
         speeds["small"].append(statistics.median(one["examples_per_second"]))
         speeds["large"].append(statistics.median(ten["examples_per_second"]))
         peaks.append(ten["peak_gb"])
+    hundred = streamed(folder / "memory-100m", huge, 100_000_000)
+    peaks.append(hundred["peak_gb"])
+    value = hundred["examples_per_second"][0] / statistics.median(speeds["small"])
+    shown = f"{value:.2f}x (one run; {hundred['examples_per_second'][0]:,.0f}/s)"
     return [
-        Row("babyweight, 10M rows streamed: resident GB", f"{max(peaks):.2f}", "at most 2", max(peaks) <= 2),
-        ratio("  examples/s over 1M rows streamed", speeds["large"], speeds["small"], at_least=0.9),
+        Row("babyweight, 100M rows streamed: resident GB", f"{max(peaks):.2f}", "at most 2", max(peaks) <= 2),
+        ratio("  examples/s at 10M rows / 1M, streamed", speeds["large"], speeds["small"], at_least=0.9),
+        Row("  examples/s at 100M rows / 1M, streamed", shown, "at least 0.9x", value >= 0.9),
     ]
 
 
@@ -100,7 +113,11 @@ def start(folder: Path) -> list[Row]:
         importing.append(time.monotonic() - began)
     seconds = statistics.median(whole) - statistics.median(importing)
     shown = f"{seconds:.1f} s ({statistics.median(whole):.1f} with the import)"
-    return [Row("process start to the end of one step and its save", shown, "at most 3", seconds <= 3)]
+    helping = statistics.median(training.seconds([sys.executable, "-m", "trainer.task", "--help"]) for _ in range(5))
+    return [
+        Row("python -m trainer.task --help", f"{helping:.2f} s", "at most 0.5", helping <= 0.5),
+        Row("process start to the end of one step and its save", shown, "at most 3", seconds <= 3),
+    ]
 
 
 def publishing(folder: Path) -> list[Row]:
@@ -148,7 +165,7 @@ def remote_input(folder: Path) -> list[Row]:
         output([sys.executable, "-m", "benchmarks.gcs", "fill", f"gs://{gcs.NAME}/births", str(files)], endpoint)
         for i in range(ROUNDS):
             for where, source in (("local", str(files)), ("gs", f"gs://{gcs.NAME}/births")):
-                found = streamed(folder / f"input-{where}-{i}", source, 1_000_000, endpoint)
+                found = streamed(folder / f"input-{where}-{i}", source, 1_000_000, epochs=2, endpoint=endpoint)
                 speeds[where].append(statistics.median(found["examples_per_second"]))
     what = "babyweight, 1M rows streamed from gs:// / from disk"
     return [ratio(what, speeds["gs"], speeds["local"], at_least=0.7)]
@@ -246,10 +263,23 @@ def babyweight_export(folder: Path) -> str:
     return servers.newest_export(job_dir)
 
 
-def streamed(job_dir: Path, files: Path | str, rows: int, endpoint: str = "") -> dict:
-    """The speeds and the memory of two epochs from files."""
-    command = [sys.executable, "-m", "benchmarks.streamed", str(files), str(job_dir), str(rows // BATCH)]
-    return json.loads(output(command, endpoint).splitlines()[-1])
+def copied(folder: Path, files: Path, *, times: int) -> Path:
+    """A folder with each training file several times; made once."""
+    target = folder / f"{files.name}-{times}-times"
+    if not target.exists():
+        target.mkdir()
+        for number in range(times):
+            for file in files.glob("train.csv*"):
+                shutil.copyfile(file, target / f"{file.name}-{number}")
+        for file in files.glob("eval.csv*"):
+            shutil.copyfile(file, target / file.name)
+    return target
+
+
+def streamed(job_dir: Path, files: Path | str, rows: int, *, epochs: int = 1, endpoint: str = "") -> dict:
+    """The speeds and the memory of some epochs from files."""
+    words = [str(files), str(job_dir), str(rows // BATCH), str(epochs)]
+    return json.loads(output([sys.executable, "-m", "benchmarks.streamed", *words], endpoint).splitlines()[-1])
 
 
 def write(rows: list[Row], names: list[str]) -> None:

@@ -1,8 +1,8 @@
 """Train babyweight from files as if none of their rows fitted in memory.
 
-    python -m benchmarks.streamed DATA_DIR JOB_DIR STEPS_AN_EPOCH
+    python -m benchmarks.streamed DATA_DIR JOB_DIR STEPS_AN_EPOCH EPOCHS
 
-Two epochs, both read from the files. Prints a JSON object with the examples per second of each epoch and the most
+Every epoch is read from the files. Prints a JSON object with the examples per second of each epoch and the most
 memory that was resident, in GB.
 """
 
@@ -17,10 +17,10 @@ from trainer.inputs.source import open_source
 from trainer.training.loop import Trainer
 
 
-def main(data_dir: str, job_dir: str, steps: int) -> None:
+def main(data_dir: str, job_dir: str, steps: int, epochs: int) -> None:
     """Train, and print."""
     files = {"train_files": (f"{data_dir}/train.csv*",), "eval_files": (f"{data_dir}/eval.csv*",)}
-    limits = {"train_steps": 2 * steps, "eval_every": steps, "eval_steps": 1, "export_strategy": ("final",)}
+    limits = {"train_steps": epochs * steps, "eval_every": steps, "eval_steps": 1, "export_strategy": ("final",)}
     run = dataclasses.replace(babyweight.RUN, job_dir=job_dir, **files, **limits)
     source = open_source(run.train_files, babyweight.SPEC)
 
@@ -36,4 +36,4 @@ def main(data_dir: str, job_dir: str, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -2,7 +2,8 @@
 
     python benchmarks/peers/lightgbm_babyweight.py 'natality/train.csv*' 'natality/eval.csv*'
 
-Prints a JSON object with the seconds from reading the files to the trained model, its trees and its RMSE.
+Prints a JSON object: with default parameters and tuned, the seconds from reading the files to the trained model, its
+trees and its RMSE. The tuned one stops early by the evaluation rows themselves, which flatters it a little.
 """
 
 import glob
@@ -29,25 +30,39 @@ def frame(pattern):
 
 
 def main(train, evaluation):
-    """Train with early stopping, and print."""
-    began = time.monotonic()
+    """Train with LightGBM's default parameters, and as an expert does, with early stopping; print."""
+    found = {}
+    for name, parameters, rounds in (
+        ("defaults", {}, 100),
+        ("tuned", {"learning_rate": 0.03, "num_leaves": 31}, 2000),
+    ):
+        began = time.monotonic()
+        (x, y), (held_x, held_y) = columns(train, evaluation)
+        data = lightgbm.Dataset(x, y)
+        early = (
+            {}
+            if name == "defaults"
+            else {
+                "valid_sets": [lightgbm.Dataset(held_x, held_y, reference=data)],
+                "callbacks": [lightgbm.early_stopping(50, verbose=False)],
+            }
+        )
+        settings = {"objective": "regression", "verbose": -1, **parameters}
+        model = lightgbm.train(settings, data, num_boost_round=rounds, **early)
+        seconds = time.monotonic() - began
+        rmse = float(np.sqrt(np.mean((model.predict(held_x) - held_y) ** 2)))
+        found[name] = {"seconds": seconds, "rmse": rmse, "trees": model.current_iteration()}
+    print(json.dumps(found))
+
+
+def columns(train, evaluation):
+    """(features, label) of the training and of the evaluation rows, words as categories."""
     frames = [frame(pattern) for pattern in (train, evaluation)]
     for name in WORDS:
         kinds = pd.CategoricalDtype(sorted({*frames[0][name], *frames[1][name]}))
         for each in frames:
             each[name] = each[name].astype(kinds)
-    (x, y), (ex, ey) = ((each.drop(columns="weight_pounds"), each["weight_pounds"]) for each in frames)
-    data = lightgbm.Dataset(x, y)
-    model = lightgbm.train(
-        {"objective": "regression", "learning_rate": 0.03, "num_leaves": 31, "verbose": -1},
-        data,
-        num_boost_round=2000,
-        valid_sets=[lightgbm.Dataset(ex, ey, reference=data)],
-        callbacks=[lightgbm.early_stopping(50, verbose=False)],
-    )
-    seconds = time.monotonic() - began
-    rmse = float(np.sqrt(np.mean((model.predict(ex) - ey) ** 2)))
-    print(json.dumps({"seconds": seconds, "rmse": rmse, "trees": model.best_iteration}))
+    return [(each.drop(columns="weight_pounds"), each["weight_pounds"]) for each in frames]
 
 
 if __name__ == "__main__":
