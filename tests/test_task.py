@@ -12,7 +12,10 @@ import pytest
 import trainer
 from trainer import task
 from trainer.errors import RunError, UsageError
-from trainer.settings import logs
+from trainer.experiments import babyweight
+from trainer.settings import experiments, logs
+from trainer.settings import flags as flag_values
+from trainer.settings import run as runs
 from trainer.training.loop import Outcome
 
 
@@ -76,6 +79,33 @@ def test_run_json_has_flags_versions_files_seed_and_cluster_and_no_secret(done, 
     assert facts["versions"]["trainer"] == trainer.__version__
     assert facts["cluster"] == {}
     assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "threads"),
+    [({}, 1), ({"train_batch_size": 16_384}, None), ({"hidden_units": "512,256"}, None), ({"features": "plain"}, 1)],
+    ids=str,
+)
+def test_a_small_model_asks_for_one_thread(flags, threads, births):
+    words = ["--train-files", f"{births}/train*", "--eval-files", f"{births}/eval*"]
+    for name, value in flags.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    arguments = experiments.parser(babyweight, prog="test", description="").parse_args(words)
+    run = runs.from_flags(arguments, babyweight.RUN)
+    assert babyweight.build(flag_values.build(babyweight.Config, arguments), run).intra_op_threads == threads
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("given", "threads"), [({}, 1), ({"TF_NUM_INTRAOP_THREADS": "2"}, 0)], ids=str)
+def test_an_experiment_says_how_many_threads_an_operation_has_unless_the_environment_does(
+    given, threads, births, tmp_path
+):
+    script = "import sys; from trainer import task; task.main(sys.argv[1:]); import tensorflow as tf; "
+    script += "print(tf.config.threading.get_intra_op_parallelism_threads())"  # 0: as TensorFlow likes
+    words = ["--experiment", "babyweight", "--data-dir", births, "--job-dir", tmp_path, "--schedule", "test"]
+    command = [sys.executable, "-c", script, *map(str, words)]
+    ended = subprocess.run(command, cwd=ROOT, env=os.environ | given, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == str(threads)
 
 
 def test_the_schedule_test_is_one_step_one_batch_and_an_export(train, births, tmp_path):

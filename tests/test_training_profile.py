@@ -32,23 +32,37 @@ def test_a_part_that_fails_is_over():
     assert measured.seconds == {"checkpoint": 1.0, "other": 4.0}
 
 
+class Kept(logging.Handler):
+    """The records that were logged."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
+
+
 @pytest.fixture
-def said(monkeypatch, caplog):
+def said(monkeypatch):
     """What a profile with a part of three seconds out of four says, on a terminal or off it."""
+    kept, before = Kept(), profile.log.level
+    monkeypatch.setattr(profile.log, "handlers", [kept])
+    monkeypatch.setattr(profile.log, "propagate", False)
+    profile.log.setLevel(logging.INFO)
 
     def say(*, terminal):
         stdout = io.StringIO()
         stdout.isatty = lambda: terminal
         monkeypatch.setattr("sys.stdout", stdout)
-        monkeypatch.setattr(logging.getLogger("trainer"), "propagate", True)
-        caplog.set_level(logging.INFO, logger="trainer")
         measured = Profile(clock(0.0, 1.0, 4.0), clock(10.0, 16.0))
         with measured.part("compute"):
             pass
         measured.say()
-        return caplog.records
+        return kept.records
 
-    return say
+    yield say
+    profile.log.setLevel(before)
 
 
 def test_off_a_terminal_it_is_a_line_of_json(said):

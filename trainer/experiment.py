@@ -65,6 +65,7 @@ class Experiment:
     goal: Goal = "min"
     export_strategies: tuple[ExportStrategy, ...] = ()
     callbacks: "Callable[[], Sequence[keras.callbacks.Callback]]" = tuple  # each stop counts as an epoch
+    intra_op_threads: int | None = None  # of one operation of TensorFlow, in a process alone; None: as TensorFlow likes
 
 
 def export_strategies(run: Run) -> tuple[ExportStrategy, ...]:

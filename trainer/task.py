@@ -5,6 +5,7 @@
 Run it again to resume. `python -m trainer.task --experiment NAME --help` lists the experiment's own flags too.
 """
 
+import contextlib
 import dataclasses
 import gc
 import logging
@@ -65,6 +66,10 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
         from trainer.training import schedules
         from trainer.training.outcome import Interrupted
 
+    threads = experiment.intra_op_threads if experiment and not cluster.size else None
+    if threads and "TF_NUM_INTRAOP_THREADS" not in environ:
+        with contextlib.suppress(RuntimeError):  # where this process has computed before, and it is too late
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
     gc.freeze()  # TensorFlow's objects are here to stay; Arrow on Python 3.10 goes through all others at every reading
     pyarrow.enable_signal_handlers(False)  # it would break off the reading of a file with an error of its own
     facts: dict[str, Any] = {}

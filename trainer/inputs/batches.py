@@ -21,12 +21,14 @@ from trainer.errors import RunError, UsageError
 from trainer.inputs.columns import Unit
 from trainer.inputs.source import Source
 from trainer.inputs.spec import Columns, InputSpec, concatenate, count_rows, split, take_rows
+from trainer.storage import paths
 
 
 MEMORY_BYTES = 2 << 30
 """Files of up to this size, uncompressed, are kept in memory; encoded, CSV takes about a third of it."""
 
-UNITS_AT_ONCE = 4
+UNITS_AT_ONCE = 4  # from a bucket, which takes its time for each answer
+UNITS_AT_ONCE_HERE = 2  # from a disk: a core each, and training has to have some of them
 WINDOW_BYTES = 16 << 20
 
 
@@ -226,8 +228,9 @@ class _Kept:
         return columns
 
     def read_all(self, units: Sequence[Unit]) -> list[Columns]:
-        """The rows of some units, read at once: a bucket takes its time for each answer."""
-        with ThreadPoolExecutor(UNITS_AT_ONCE) as pool:
+        """The rows of some units, a few of them read at once."""
+        remote = any(paths.is_remote(unit.path) for unit in units)
+        with ThreadPoolExecutor(UNITS_AT_ONCE if remote else UNITS_AT_ONCE_HERE) as pool:
             return list(pool.map(self.read, units))
 
     def forget(self) -> None:
