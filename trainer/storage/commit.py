@@ -188,15 +188,16 @@ def _publish(folder: str, destination: str) -> None:
 
 
 def _rename(folder: str, destination: str) -> None:
-    """Put the files on the disk, then the manifest, then the marker, then all of them in their place."""
+    """Put the files on the disk, manifest and marker too, then all of them in their place: nobody looks here before."""
     manifest = _manifest(_entries(folder))
+    for name, content in ((MANIFEST, manifest), (MARKER, _marker(manifest))):
+        with open(os.path.join(folder, name), "wb") as output:
+            output.write(content)
     for root, _, names in os.walk(folder):
         for name in names:
             with open(os.path.join(root, name), "rb") as file:
                 os.fsync(file.fileno())
         paths.sync(root)
-    paths.write_bytes(paths.join(folder, MANIFEST), manifest)
-    paths.write_bytes(paths.join(folder, MARKER), _marker(manifest))
     if paths.exists(destination) and not is_committed(destination):
         paths.remove(destination)  # left by a writer that does not commit, or retracted; nothing trusts it
     try:

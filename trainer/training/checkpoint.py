@@ -53,8 +53,13 @@ def save(
     """
     with commit.staged(paths.join(directory, str(step)), submit) as folder:
         _write_variables(f"{folder}/{PREFIX}", named)
-        paths.write_bytes(f"{folder}/checkpoint", f'model_checkpoint_path: "{PREFIX}"\n'.encode())
-        paths.write_bytes(f"{folder}/state.json", json.dumps(dict(facts(folder)), indent=1).encode())
+        words = {
+            "checkpoint": f'model_checkpoint_path: "{PREFIX}"\n',
+            "state.json": json.dumps(dict(facts(folder)), indent=1),
+        }
+        for name, content in words.items():  # the folder is on this machine, and put on the disk as a whole
+            with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
+                file.write(content)
     submit(functools.partial(commit.prune, directory, keep))
 
 
