@@ -52,7 +52,7 @@ MEAN_POUNDS = 7.18
 BOUNDARIES = {"mother_age": tuple(range(15, 45)), "gestation_weeks": tuple(range(17, 47))}
 CROSS_BUCKETS = 20_000
 ONE_THREAD = 5_000_000
-"""Products of numbers a step, forward, up to which a second thread takes the time it saves to be told what to do."""
+"""Multiplications a step, forward, up to which XLA's second thread saves about nothing (docs/performance.md)."""
 
 RUN = Run(train_batch_size=512, eval_batch_size=4096, num_epochs=10)
 
@@ -95,12 +95,12 @@ def build(config: Config, run: Run) -> Experiment:
         predictions_fn=lambda outputs: {"outputs": outputs[:, 0]},
         metric="rmse",
         export_strategies=export_strategies(run),
-        intra_op_threads=1 if run.train_batch_size * _products(config) <= ONE_THREAD else None,
+        intra_op_threads=1 if run.train_batch_size * _multiplications(config) <= ONE_THREAD else None,
     )
 
 
-def _products(config: Config) -> int:
-    """About how many products of numbers an example takes in the deep part."""
+def _multiplications(config: Config) -> int:
+    """About how many multiplications an example takes in the deep part."""
     columns = sum(len(f.vocabulary) or 1 for f in SPEC.features)
     if config.features != "plain":
         columns += sum(len(boundaries) + 1 for boundaries in BOUNDARIES.values())
