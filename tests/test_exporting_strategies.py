@@ -173,8 +173,8 @@ def test_the_way_of_an_export_to_the_job_dir_is_submitted_in_order(job_dir):
     seen = []
     for job in jobs:
         job()
-        seen.append([os.path.basename(folder) for folder in opened(job_dir, strategy).newest()])
-    assert seen == [["1538119270"], ["1538119271"], ["1538119271"]]
+        seen.append([os.path.basename(name) for name in commit.committed(strategies.folder_of(job_dir, strategy))])
+    assert seen == [["1538119270"], ["1538119270", "1538119271"], ["1538119271"]]
     assert names(job_dir, strategy) == ["1538119271"]
 
 

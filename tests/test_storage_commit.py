@@ -6,6 +6,7 @@ storage modules, for each line in turn, and what it left is read afterwards.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -160,6 +161,17 @@ def test_what_is_staged_is_complete_before_its_way_to_the_destination_is_submitt
     job()
     commit.verify(str(tmp_path / "7"))
     assert names(tmp_path) == ["7"]
+
+
+def test_files_that_are_removed_before_their_job_is_done_are_not_committed_as_an_empty_folder(tmp_path):
+    jobs = []
+    with commit.staged(f"{tmp_path}/7", jobs.append) as folder:
+        (Path(folder) / "file").write_text("content")
+    shutil.rmtree(folder)
+    with pytest.raises(RunError, match=r"/7: cannot be written: no such file or directory"):
+        jobs[0]()
+    assert commit.committed(str(tmp_path)) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
