@@ -1,6 +1,6 @@
 """Every figure that the README states, measured in one run.
 
-    python -m benchmarks.run                 # all of it, about half an hour on two cores
+    python -m benchmarks.run                 # all of it, about an hour on two cores, and 20 GB of disk
     python -m benchmarks.run speed rmse      # some of it
 
 Sides are measured in turns (A B A B), each in a process of its own; medians and ratios are printed as a table and

@@ -107,6 +107,7 @@ def test_a_run_says_where_its_time_went_and_leaves_a_trace_of_its_steps(train, b
     for part in (b"input", b"transfer", b"compute"):
         assert part in content
     assert b"checkpoint" not in content  # one call of the train function, and no more
+    assert b"\x07compile" not in content  # not the first: a name has its length before it
 
 
 def test_without_the_flag_nothing_is_said_and_nothing_traced(train, births, tmp_path):
