@@ -108,9 +108,7 @@ def start(folder: Path) -> list[Row]:
         began = time.monotonic()
         done(folder / f"start-{i}", "babyweight", DATA / "natality", "--train-steps", "1", "--schedule", "train")
         whole.append(time.monotonic() - began)
-        began = time.monotonic()
-        output([sys.executable, "-c", "import tensorflow"])
-        importing.append(time.monotonic() - began)
+        importing.append(training.importing())
     seconds = statistics.median(whole) - statistics.median(importing)
     shown = f"{seconds:.1f} s ({statistics.median(whole):.1f} with the import)"
     helping = statistics.median(training.seconds([sys.executable, "-m", "trainer.task", "--help"]) for _ in range(5))

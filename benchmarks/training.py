@@ -64,7 +64,7 @@ def speed(folder: Path) -> list[Row]:
         "Keras fit by an expert": (None, 1.4),
         "PyTorch in memory": (None, 5),
     }
-    rows = [Row("babyweight, 1M rows, RMSE at the end", _some(errors, ".4f"), "counted", meets=True)]
+    rows = [Row("babyweight, 1M rows, RMSE at the end", _median(errors, ".4f"), "counted", meets=True)]
     for name, found in theirs.items():
         pairs = [_first_and_later(each) for each in found]
         for which, ours, others, at_least in (
@@ -74,9 +74,9 @@ def speed(folder: Path) -> list[Row]:
             if at_least:
                 rows.append(ratio(f"babyweight, 1M rows, {which} / {name}", ours, others, at_least=at_least))
         rows.append(ratio(f"  whole process, {EPOCHS} epochs / {name}", whole, [each["whole"] for each in found]))
-        rmse = _some([each["rmse"] for each in found], ".4f")
+        rmse = _median([each["rmse"] for each in found], ".4f")
         rows.append(
-            Row(f"  {name}", f"{_some([pair[1] for pair in pairs], ',.0f')}/s, RMSE {rmse}", "peer", meets=True)
+            Row(f"  {name}", f"{_median([pair[1] for pair in pairs], ',.0f')}/s, RMSE {rmse}", "peer", meets=True)
         )
     return rows
 
@@ -116,7 +116,7 @@ def mnist(folder: Path) -> list[Row]:
         rows.append(ratio(f"MNIST, batch {MNIST_BATCH} / {name}", ours, speeds, at_least=at_least))
         processes = [each["whole"] for each in theirs[name]]
         rows.append(ratio(f"  whole process, {MNIST_STEPS} steps / {name}", whole, processes))
-        rows.append(Row(f"  {name}", f"{_some(speeds, ',.0f')}/s", "peer", meets=True))
+        rows.append(Row(f"  {name}", f"{_median(speeds, ',.0f')}/s", "peer", meets=True))
     found = limit(folder)["bfloat16_flops"]
     share = statistics.median(ours) * MNIST_FLOP / found
     return [*rows, Row("  share of the bfloat16 matrix-product rate", f"{share:.0%}", "at least 55%", share >= 0.55)]
@@ -209,7 +209,7 @@ def said(command: list[str]) -> dict:
     return json.loads(output(command).splitlines()[-1])
 
 
-def _some(values: list[float], form: str) -> str:
+def _median(values: list[float], form: str) -> str:
     return f"{statistics.median(values):{form}}"
 
 

@@ -142,7 +142,7 @@ def model(config: Config, *, train_steps: int) -> Any:
     # What both parts share is a matrix of its own: together with embeddings it would have a gradient too, for nothing.
     word_rows = sum(words[name].shape[1] for name in words if name != "mother_race")
     first = _dense(config.hidden_units[0], deep, shared, name="deep_1", kernel=_zero_for_words(word_rows))
-    hidden = ops.maximum(first, 0.0)
+    hidden = ops.maximum(first, 0.0)  # TensorFlow's optimizer of graphs complains of `relu` after a sum of two layers
     for i, units in enumerate(config.hidden_units[1:], start=2):
         hidden = layers.Dense(units, "relu", name=f"deep_{i}")(hidden)
     outputs = layers.Dense(1, bias_initializer=keras.initializers.Constant(MEAN_POUNDS), name="deep_outputs")(hidden)

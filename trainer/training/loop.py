@@ -250,7 +250,8 @@ class Trainer:
     def _say_ended(self) -> None:
         """Say that all steps are trained and committed, and let the others go: none of them has to come again."""
         self.held.uploads.submit(partial(ending.write, self.run.job_dir, self.held.lease, global_step=self.step))
-        self.held.uploads.catch_up()
+        with profile.part("idle"):
+            self.held.uploads.catch_up()
         self.replicas.end(finished=True)
 
     def _finish(self, *, evaluate: bool) -> dict[str, float]:
@@ -313,7 +314,8 @@ class Trainer:
             right.release()
 
     def _awaited(self, directory: str) -> lease.Lease:
-        return lease.awaited(directory, whose="the evaluator", between=self._raise_if_interrupted)
+        with profile.part("idle"):
+            return lease.awaited(directory, whose="the evaluator", between=self._raise_if_interrupted)
 
     # The small questions.
 
