@@ -14,7 +14,7 @@ LAYERS = (
     ENTRY_POINTS,
     ("experiments", "training", "samples"),
     ("modeling", "exporting", "prediction"),
-    ("experiment",),
+    ("experiment", "quality"),
     ("inputs", "serving", "cloud", "tuning", "processes", "roles"),
     ("storage", "settings"),
     ("errors", "strictjson"),
