@@ -68,7 +68,9 @@ def test_the_job_dir_holds_what_is_documented_and_nothing_half_written(done):
 def test_run_json_has_flags_versions_files_seed_and_cluster_and_no_secret(done, births):
     text = (done.folder / "my_job" / "run.json").read_text()
     facts = json.loads(text)
-    assert facts.keys() == {"experiment", "flags", "train_files", "eval_files", "seed", "versions", "cluster"}
+    given = {"experiment", "flags", "train_files", "eval_files", "seed", "versions", "cluster"}
+    assert facts.keys() == given | {"metric", "goal", "train_steps", "starts"}
+    assert (facts["metric"], facts["goal"], facts["train_steps"]) == ("rmse", "min", 8)
     assert facts["experiment"] == "babyweight"
     assert facts["flags"]["job_dir"] == f"{done.folder}/my_job"
     assert (facts["flags"]["train_steps"], facts["flags"]["hidden_units"]) == (8, [8, 4])

@@ -13,6 +13,7 @@ from tests import linear_experiment
 from tests.linear_experiment import events, linear, lines, make, steps_saved
 from trainer.errors import ConflictError, RunError, UsageError
 from trainer.storage import commit, lease
+from trainer.training import ending, journal
 from trainer.training.outcome import Interrupted
 
 
@@ -336,3 +337,27 @@ def test_the_facts_of_a_run_are_in_run_json(tmp_path, csv):
     trainer.facts = {"seed": 1, "flags": dataclasses.asdict(trainer.run)}
     trainer.train_and_evaluate()
     assert json.loads((tmp_path / "run.json").read_text())["flags"]["train_steps"] == 0
+
+
+def test_run_json_keeps_when_and_where_every_run_began(tmp_path, csv):
+    for steps in (20, 30, 30):
+        make(tmp_path, csv, train_steps=steps).train_and_evaluate()
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert [start["step"] for start in facts["starts"]] == [0, 20, 30]
+    times = [start["time"] for start in facts["starts"]]
+    assert times == sorted(times)
+    assert (facts["metric"], facts["goal"], facts["train_steps"]) == ("loss", "min", 30)
+    assert ending.read(str(tmp_path)).lease == facts["starts"][-1]["lease"]
+
+
+def test_an_evaluation_alone_is_no_start(tmp_path, csv):
+    make(tmp_path, csv).train_and_evaluate()
+    before = journal.read_starts(str(tmp_path))
+    make(tmp_path, csv).evaluate()
+    assert journal.read_starts(str(tmp_path)) == before
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"starts": 7}', b'{"starts": [7]}'], ids=bytes.decode)
+def test_a_run_json_without_starts_has_none(tmp_path, content):
+    (tmp_path / "run.json").write_bytes(content)
+    assert journal.read_starts(str(tmp_path)) == []

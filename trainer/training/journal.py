@@ -14,11 +14,21 @@ from trainer.storage import paths
 
 
 NAME = "metrics.jsonl"
+FACTS = "run.json"
 
 
 def write_facts(job_dir: str, facts: Mapping[str, Any]) -> None:
     """Write `run.json`."""
-    paths.write_bytes(paths.join(job_dir, "run.json"), strictjson.dumps(facts, indent=1).encode() + b"\n")
+    paths.write_bytes(paths.join(job_dir, FACTS), strictjson.dumps(facts, indent=1).encode() + b"\n")
+
+
+def read_starts(job_dir: str) -> list[dict[str, Any]]:
+    """When the job dir's earlier runs began, and at which step, as `run.json` has it: `{time, step, lease}` each."""
+    try:
+        found = json.loads(paths.read_bytes(paths.join(job_dir, FACTS)))["starts"]
+    except (MissingError, ValueError, KeyError, TypeError):  # no run yet, one of an older version, a damaged file
+        return []
+    return [start for start in found if isinstance(start, dict)] if isinstance(found, list) else []
 
 
 class Journal:
