@@ -69,7 +69,7 @@ def read_csv(spec: InputSpec, unit: Unit, *, on_bad_row: OnBadRow, block_bytes: 
     """The encoded rows of a unit. A bad row raises `RunError` with its line, or is left out and counted in the log."""
     names = unit.header or spec.columns
     parts = []
-    for lines, count_before in _gzip_blocks(unit, block_bytes) if compressed(unit.path) else _blocks(unit):
+    for lines, count_before in blocks(unit, block_bytes):
         try:
             encoded = text.parse(spec, lines, names)
         except ARROW_ERRORS:
@@ -84,6 +84,11 @@ def read_csv(spec: InputSpec, unit: Unit, *, on_bad_row: OnBadRow, block_bytes: 
     return concatenate(spec, parts)
 
 
+def blocks(unit: Unit, block_bytes: int = UNIT_BYTES) -> Iterator[tuple[bytes, Callable[[], int]]]:
+    """The lines that a unit of a CSV file owns, but for the header, in blocks; and how to count those before each."""
+    return _gzip_blocks(unit, block_bytes) if compressed(unit.path) else _blocks(unit)
+
+
 def count_csv(spec: InputSpec, path: str) -> int:
     """The rows of a CSV file, good or bad: the lines that are not empty, but for the header."""
     rows = 0
@@ -96,7 +101,7 @@ def count_csv(spec: InputSpec, path: str) -> int:
 def parquet_units(spec: InputSpec, path: str) -> list[Unit]:
     """The row groups of a Parquet file that have rows. A missing column raises `UsageError`."""
     known = paths.stat(path)
-    with _parquet(path, known) as file:
+    with open_parquet(path, known) as file:
         have = file.schema_arrow.names
         missing = [feature.name for feature in spec.read if feature.name not in have]
         if missing:
@@ -107,7 +112,7 @@ def parquet_units(spec: InputSpec, path: str) -> list[Unit]:
 
 def read_parquet(spec: InputSpec, unit: Unit, *, on_bad_row: OnBadRow) -> Columns:
     """The encoded rows of a row group; see `read_csv`."""
-    with _parquet(unit.path, unit.known) as file:
+    with open_parquet(unit.path, unit.known) as file:
         table = file.read_row_groups(list(range(unit.start, unit.stop)), columns=[f.name for f in spec.read])
         rows_before = sum(file.metadata.row_group(i).num_rows for i in range(unit.start))
     try:
@@ -122,7 +127,7 @@ def read_parquet(spec: InputSpec, unit: Unit, *, on_bad_row: OnBadRow) -> Column
 
 def count_parquet(path: str) -> int:
     """The rows of a Parquet file, from its footer."""
-    with _parquet(path) as file:
+    with open_parquet(path) as file:
         return int(file.metadata.num_rows)
 
 
@@ -146,7 +151,8 @@ def open_text(path: str, known: Entry | None = None, buffer_bytes: int = READ_BY
 
 
 @contextmanager
-def _parquet(path: str, known: Entry | None = None) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: str, known: Entry | None = None) -> Iterator[pq.ParquetFile]:
+    """A Parquet file; one that is not whole raises `RunError`."""
     with paths.open_input(path, known=known) as file:
         try:
             yield pq.ParquetFile(file, pre_buffer=paths.is_remote(path))  # few large reads in place of many small ones

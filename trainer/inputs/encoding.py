@@ -119,11 +119,7 @@ def _values(spec: InputSpec, feature: Feature, column: pa.ChunkedArray) -> tuple
 
 def _positions(feature: Feature, column: pa.ChunkedArray) -> tuple[np.ndarray, Counter[str]]:
     """int32 vocabulary positions (N,). A null is the word `None` where the vocabulary has it, as in a text file."""
-    if pa.types.is_boolean(column.type):
-        yes, no = ("true", "false") if "true" in feature.vocabulary else ("True", "False")
-        column = compute.if_else(column, yes, no)
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).dictionary_encode()
+    column = texts(feature, column)
     outside = len(feature.vocabulary)
     position: dict[str | None, int] = {word: i for i, word in enumerate(feature.vocabulary)}
     position[None] = position.get(MISSING_WORD, outside)
@@ -140,7 +136,7 @@ def _positions(feature: Feature, column: pa.ChunkedArray) -> tuple[np.ndarray, C
 
 def _numbers(feature: Feature, column: pa.ChunkedArray) -> np.ndarray:
     """float32 or int32 values (N,); a missing one becomes the default. None may be infinite, or not fit in 32 bits."""
-    column = _numeric(column)
+    column = numeric(column)
     if feature.dtype == "int64":
         if column.null_count:
             raise ValueError(feature.name)
@@ -165,7 +161,7 @@ def _vectors(feature: Feature, column: pa.ChunkedArray) -> np.ndarray:
         return np.frombuffer(b"".join(content), np.uint8).reshape(-1, *feature.shape)
     if not compute.all(compute.equal(compute.list_value_length(values), size).fill_null(False)).as_py():
         raise ValueError(feature.name)
-    numbers: np.ndarray = _floats(_numeric(values.flatten())).to_numpy(zero_copy_only=False)
+    numbers: np.ndarray = _floats(numeric(values.flatten())).to_numpy(zero_copy_only=False)
     numbers = numbers.reshape(-1, *feature.shape)
     if feature.scale is not None:
         numbers = np.rint(numbers / feature.scale)
@@ -176,7 +172,15 @@ def _vectors(feature: Feature, column: pa.ChunkedArray) -> np.ndarray:
     return numbers.astype(feature.stored_dtype)
 
 
-def _numeric(column: Any) -> Any:
+def texts(feature: Feature, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of words as a dictionary of text, out of text, bytes of it, dictionaries or booleans."""
+    if pa.types.is_boolean(column.type):
+        yes, no = ("true", "false") if "true" in feature.vocabulary else ("True", "False")
+        column = compute.if_else(column, yes, no)
+    return column if pa.types.is_dictionary(column.type) else column.cast(pa.string()).dictionary_encode()
+
+
+def numeric(column: Any) -> Any:
     """An Arrow array of numbers out of one of text, numbers or booleans."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -200,7 +204,7 @@ def _absent(spec: InputSpec, feature: Feature, column: pa.ChunkedArray) -> np.nd
         return np.asarray(_positions(feature, column)[0] == len(feature.vocabulary))
     if feature.vocabulary or feature.shape or feature.default is not None:
         return np.zeros(len(column), bool)
-    return np.asarray(compute.is_null(_numeric(column), nan_is_null=True).to_numpy(zero_copy_only=False), bool)
+    return np.asarray(compute.is_null(numeric(column), nan_is_null=True).to_numpy(zero_copy_only=False), bool)
 
 
 def _refused(spec: InputSpec, feature: Feature, column: pa.ChunkedArray, first: int = 0) -> Iterator[int]:

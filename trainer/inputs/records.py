@@ -110,19 +110,27 @@ def count_idx(path: str) -> int:
 def read_tfrecord(spec: InputSpec, unit: Unit) -> Columns:
     """The columns of a TFRecord file. A damaged record, or one that is not as the spec says, raises `RunError`."""
     parts: list[Columns] = []
-    first = 0  # the number of the batch's first record, from 0
+    for table, first in tables(spec, unit):
+        try:
+            encoded = encoding.encode(spec, table)
+        except ARROW_ERRORS as error:
+            bad = encoding.inspect(spec, table).bad[0]
+            raise RunError(f"{unit.path}: record {first + bad.number}: {bad.problem}") from error
+        encoding.check_vocabulary(spec, encoded.words, unit.path)
+        parts.append(encoded.columns)
+    return concatenate(spec, parts)
+
+
+def tables(spec: InputSpec, unit: Unit) -> Iterator[tuple[pa.Table, int]]:
+    """What the spec reads of a TFRecord file, not yet encoded, and the number of each table's first record, from 0.
+
+    A damaged record, or one without a feature or with one of another type, raises `RunError`.
+    """
+    first = 0
     with open_text(unit.path, unit.known) as file:
         for batch in _batches(framed(file, unit.path)):
-            table = _table(spec, batch, unit.path, first)
-            try:
-                encoded = encoding.encode(spec, table)
-            except ARROW_ERRORS as error:
-                bad = encoding.inspect(spec, table).bad[0]
-                raise RunError(f"{unit.path}: record {first + bad.number}: {bad.problem}") from error
-            encoding.check_vocabulary(spec, encoded.words, unit.path)
-            parts.append(encoded.columns)
+            yield _table(spec, batch, unit.path, first), first
             first += len(batch)
-    return concatenate(spec, parts)
 
 
 def count_tfrecord(path: str) -> int:

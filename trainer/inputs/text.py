@@ -44,23 +44,42 @@ def parse(spec: InputSpec, block: bytes, names: Sequence[str]) -> Encoded:
     """Encode a block of whole lines. Raises one of `encoding.ARROW_ERRORS` when any row is bad."""
     if not block or block.isspace():
         return Encoded(concatenate(spec, []), {})  # Arrow refuses to read nothing
-    table = arrow_csv.read_csv(
+    return encoding.encode(spec, table(spec, block, names))
+
+
+def table(spec: InputSpec, block: bytes, names: Sequence[str], others: Sequence[str] = ()) -> pa.Table:
+    """The columns that the spec reads of a block of whole lines, and some others as text.
+
+    Raises one of `encoding.ARROW_ERRORS` for a cell of another type and for a line of too many or too few.
+    """
+    types = {feature.name: _arrow_type(feature) for feature in spec.read} | {name: pa.string() for name in others}
+    return arrow_csv.read_csv(
         pa.BufferReader(block),
         # One thread, since training needs the others. One block, since rows of several would come in several chunks.
         read_options=arrow_csv.ReadOptions(column_names=list(names), block_size=len(block) + 1, use_threads=False),
         convert_options=arrow_csv.ConvertOptions(
-            include_columns=[feature.name for feature in spec.read],
-            column_types={feature.name: _arrow_type(feature) for feature in spec.read},
+            include_columns=list(types),
+            column_types=types,
             null_values=list(MISSING),
             strings_can_be_null=False,
         ),
     )
-    return encoding.encode(spec, table)
 
 
 def inspect(spec: InputSpec, block: bytes, names: Sequence[str]) -> Inspected:
     """Encode the good rows of a block and say what is wrong with the bad ones, by line from 1. Blank lines are none."""
-    places = [names.index(feature.name) for feature in spec.read]
+    found, lines, bad = rows(spec, block, names)
+    inspected = encoding.inspect(spec, found)
+    bad += [replace(row, number=lines[row.number]) for row in inspected.bad]
+    return Inspected(inspected.good, sorted(bad, key=lambda row: row.number))
+
+
+def rows(
+    spec: InputSpec, block: bytes, names: Sequence[str], others: Sequence[str] = ()
+) -> tuple[pa.Table, list[int], list[BadRow]]:
+    """What `table` reads, line by line and all as text; the line of each row; and the lines that have no such cells."""
+    wanted = [*(feature.name for feature in spec.read), *others]
+    places = [names.index(name) for name in wanted]
     columns: list[list[str]] = [[] for _ in places]
     lines: list[int] = []  # of the rows in `columns`
     bad: list[BadRow] = []
@@ -76,9 +95,8 @@ def inspect(spec: InputSpec, block: bytes, names: Sequence[str]) -> Inspected:
             lines.append(number)
             for column, place in zip(columns, places, strict=True):
                 column.append(cells[place])
-    inspected = encoding.inspect(spec, _table(spec, columns))
-    bad += [replace(row, number=lines[row.number]) for row in inspected.bad]
-    return Inspected(inspected.good, sorted(bad, key=lambda row: row.number))
+    found = pa.table({name: pa.array(column, pa.string()) for name, column in zip(wanted, columns, strict=True)})
+    return found, lines, bad
 
 
 def _cells(line: bytes) -> list[str]:
@@ -87,10 +105,6 @@ def _cells(line: bytes) -> list[str]:
         return next(csv.reader([text]), []) if '"' in text else text.split(",")
     except csv.Error:  # a cell larger than the module's limit
         return []
-
-
-def _table(spec: InputSpec, columns: list[list[str]]) -> pa.Table:
-    return pa.table({f.name: pa.array(column, pa.string()) for f, column in zip(spec.read, columns, strict=True)})
 
 
 def _arrow_type(feature: Feature) -> pa.DataType:
