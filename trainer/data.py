@@ -1,6 +1,7 @@
 """Make the sample data of an experiment.
 
 python -m trainer.data babyweight --output data/babyweight --rows 37500
+python -m trainer.data natality --output data/natality --rows 50000
 python -m trainer.data mnist --output data/mnist --from downloads/mnist
 """
 
@@ -19,7 +20,7 @@ log = logging.getLogger(PROG)
 def parser() -> command.Parser:
     """A subcommand for each experiment that has sample data."""
     top = command.Parser(prog=f"python -m {PROG}", description="Make the sample data of an experiment.")
-    experiments = top.add_subparsers(dest="experiment", required=True, metavar="{babyweight,mnist}")
+    experiments = top.add_subparsers(dest="experiment", required=True, metavar="{babyweight,natality,mnist}")
 
     babyweight = experiments.add_parser("babyweight", help="simulated US births, as CSV")
     babyweight.set_defaults(make=make_babyweight)
@@ -33,12 +34,21 @@ def parser() -> command.Parser:
     babyweight.add_argument("--train-shards", metavar="N", type=whole_number, help="training files (default 4)")
     babyweight.add_argument("--eval-shards", metavar="N", type=whole_number, help="evaluation files (default 2)")
 
+    natality = experiments.add_parser("natality", help="simulated raw rows, for trainer.preprocess, as CSV")
+    natality.set_defaults(make=make_natality)
+    natality.add_argument("--output", metavar="DIR", default="data/natality", help="folder (default %(default)s)")
+    natality.add_argument("--rows", metavar="N", type=whole_number, help="births (default 50000)")
+    natality.add_argument(
+        "--seed", metavar="N", type=whole_number, help="the same seed gives the same bytes (default 1)"
+    )
+    natality.add_argument("--shards", metavar="N", type=whole_number, help="files (default 4)")
+
     mnist = experiments.add_parser("mnist", help="handwritten digits, as IDX")
     mnist.set_defaults(make=make_mnist)
     mnist.add_argument("--output", metavar="DIR", default="data/mnist", help="folder (default %(default)s)")
     mnist.add_argument("--from", metavar="DIR", dest="source", help="IDX files to use (default: download them)")
 
-    for experiment in (babyweight, mnist):
+    for experiment in (babyweight, natality, mnist):
         command.add_arguments(experiment)
     return top
 
@@ -48,6 +58,13 @@ def make_babyweight(args: argparse.Namespace) -> dict[str, int]:
 
     given = {name: getattr(args, name) for name in ("rows", "seed", "train_shards", "eval_shards")}
     return babyweight.write(args.output, **{name: value for name, value in given.items() if value is not None})
+
+
+def make_natality(args: argparse.Namespace) -> dict[str, int]:
+    from trainer.samples import natality_table  # as above
+
+    given = {name: getattr(args, name) for name in ("rows", "seed", "shards")}
+    return natality_table.write(args.output, **{name: value for name, value in given.items() if value is not None})
 
 
 def make_mnist(args: argparse.Namespace) -> dict[str, int]:
