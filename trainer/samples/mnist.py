@@ -82,6 +82,14 @@ def read(directory: str) -> tuple[Digits, Digits]:
     return _read_pair(directory, TRAIN), _read_pair(directory, TEST)
 
 
+def find(directory: str, name: str) -> str:
+    """The path of one of the four files in a folder, plain or `.gz`. None raises `UsageError`."""
+    for path in (paths.join(directory, f"{name}.gz"), paths.join(directory, name)):
+        if paths.exists(path):
+            return path
+    raise UsageError(f"{directory}: has no {name}.gz; expected the four IDX files of MNIST")
+
+
 def download() -> tuple[Digits, Digits]:
     """Training and test digits of the public files, from Keras's cache if they are there. Raises `DownloadError`."""
     with command.quiet_tensorflow():  # it takes seconds, and only this source needs it
@@ -120,7 +128,7 @@ def _public_or_bundled() -> tuple[Digits, Digits]:
 
 def _read_pair(directory: str, names: tuple[str, str]) -> Digits:
     """The digits of an images file and its labels file, whose shapes must be MNIST's and agree."""
-    images_path, labels_path = (_find(directory, name) for name in names)
+    images_path, labels_path = (find(directory, name) for name in names)
     images, labels = records.read_idx(images_path), records.read_idx(labels_path)
     if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
         raise RunError(f"{images_path}: holds an array of shape {images.shape}; expected (B, {SIDE}, {SIDE})")
@@ -129,13 +137,6 @@ def _read_pair(directory: str, names: tuple[str, str]) -> Digits:
     if labels.size and labels.max() >= CLASSES:
         raise RunError(f"{labels_path}: label {labels.max()}; expected 0 to {CLASSES - 1}")
     return Digits(images, labels)
-
-
-def _find(directory: str, name: str) -> str:
-    for path in (paths.join(directory, f"{name}.gz"), paths.join(directory, name)):
-        if paths.exists(path):
-            return path
-    raise UsageError(f"{directory}: has no {name}.gz; expected the four IDX files of MNIST")
 
 
 @contextlib.contextmanager
