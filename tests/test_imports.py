@@ -12,17 +12,17 @@ ROOT = Path(__file__).parent.parent
 ENTRY_POINTS = ("task", "predict", "data", "launch", "serve", "submit", "tune", "preprocess", "report")
 LAYERS = (
     ENTRY_POINTS,
-    ("experiments", "training", "samples"),
+    ("experiments", "training", "samples", "preprocessing"),
     ("modeling", "exporting", "prediction"),
     ("experiment", "quality"),
-    ("inputs", "serving", "cloud", "tuning", "processes", "roles"),
+    ("inputs", "serving", "cloud", "tuning", "processes", "roles", "pipelines"),
     ("storage", "settings"),
     ("errors", "strictjson"),
 )
 """The parts of the package from the top; the modules of one part belong to its layer."""
 
 LIGHT = (
-    *(f"trainer.{name}" for name in ("task", "predict", "data", "launch", "serve", "submit", "tune")),
+    *(f"trainer.{name}" for name in ("task", "predict", "data", "launch", "serve", "submit", "tune", "preprocess")),
     *(f"trainer.settings.{name}" for name in ("run", "flags", "command", "cluster", "experiments", "job", "logs")),
     *(f"trainer.storage.{name}" for name in ("paths", "local", "gcs", "client", "ranges", "entry", "commit")),
     *(f"trainer.storage.{name}" for name in ("uploads", "lease")),
@@ -31,6 +31,7 @@ LIGHT = (
     "trainer.training.journal",
     "trainer.training.ending",
     "trainer.processes",
+    "trainer.pipelines",
     "trainer.roles",
     *(f"trainer.cloud.{name}" for name in ("config", "jobs", "mlengine", "vertex", "watching", "emulator.__main__")),
     *(f"trainer.tuning.{name}" for name in ("metric_file", "objective", "space", "search", "study", "runner")),

@@ -1,0 +1,1 @@
+"""Raw data to files that an experiment trains on."""
