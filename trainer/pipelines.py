@@ -15,7 +15,7 @@ from trainer.errors import RunError, UsageError
 from trainer.storage import paths
 
 
-EXTRA = "trainer[beam]"
+PACKAGE = "apache-beam[gcp]>=2.70,<3"  # as in the extra beam
 REMOTE_ONLY = ("DataflowRunner",)  # whose workers see no disk of ours
 LOCAL = "DirectRunner"
 OF_LOCAL = "FnApiRunner"
@@ -27,7 +27,7 @@ OF_BEAM = "apache_beam.runners.common"  # logs a page of what we say in a line
 def check_installed(flag: str) -> None:
     """Raise `UsageError` where Beam is not installed; `flag` is what asks for it."""
     if not importlib.util.find_spec("apache_beam"):
-        raise UsageError(f"{flag}: Apache Beam is not installed; expected it, by pip install '{EXTRA}'")
+        raise UsageError(f"{flag}: Apache Beam is not installed; expected it, by pip install '{PACKAGE}'")
 
 
 def check_visible(runner: str, places: Iterable[str]) -> None:

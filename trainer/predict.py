@@ -14,13 +14,13 @@ import argparse
 import contextlib
 import dataclasses
 import gc
-import importlib.util
 import itertools
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from trainer import pipelines
 from trainer.errors import UsageError
 from trainer.prediction import recipe, requests, sharded
 from trainer.prediction.parts import Part
@@ -33,7 +33,6 @@ PROG = "trainer.predict"
 INSTANCES_A_CALL = 1024
 ROWS_A_CALL = 16_384  # a few values each
 SHARD_BYTES = 64 << 20
-BEAM = "apache-beam[gcp]>=2.70,<3"
 log = logging.getLogger(PROG)
 
 
@@ -202,8 +201,8 @@ def _check(args: argparse.Namespace, pipeline_flags: Sequence[str], into_folder:
             raise UsageError(f"{flag}: {expected}")
     if pipeline_flags and not args.runner:
         raise UsageError(f"{pipeline_flags[0]}: unexpected; only with --runner are there flags after --")
-    if args.runner and not importlib.util.find_spec("apache_beam"):
-        raise UsageError(f"--runner: Apache Beam is not installed; expected it, by pip install '{BEAM}'")
+    if args.runner:
+        pipelines.check_installed("--runner")
 
 
 def _parts(args: argparse.Namespace) -> tuple[Iterator[list[Any]], str | None]:

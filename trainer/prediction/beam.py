@@ -8,26 +8,22 @@ be where all workers see them. A shard that two workers write at once, as runner
 """
 
 import logging
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
-from trainer.errors import RunError, UsageError
+from trainer import pipelines
+from trainer.errors import RunError
 from trainer.prediction import recipe as recipes
 from trainer.prediction import sharded
 from trainer.prediction.recipe import Recipe
 from trainer.prediction.sharded import Summary
 from trainer.settings import command
-from trainer.storage import paths
 
 
-REMOTE_ONLY = ("DataflowRunner",)  # whose workers see no disk of ours
-OF_BEAM = "apache_beam.runners.common"  # logs a page of what we say in a line
 LOADING = threading.Lock()
 MODELS = WeakValueDictionary[str, Any]()  # Beam has a copy of the function in each thread of a worker
 log = logging.getLogger("trainer.serving")
@@ -35,26 +31,22 @@ log = logging.getLogger("trainer.serving")
 
 def check(output: str, recipe: Recipe, runner: str) -> None:
     """Raise `UsageError` for a path that the workers of a runner cannot see."""
-    for path in (output, recipe.model, *(file.path for file in recipe.files)):
-        if runner in REMOTE_ONLY and not paths.is_remote(path):
-            raise UsageError(f"{path}: the workers of {runner} cannot see it; expected gs://BUCKET/PATH")
+    pipelines.check_visible(runner, [output, recipe.model, *(file.path for file in recipe.files)])
 
 
 def run(output: str, recipe: Recipe, *, runner: str, flags: Sequence[str], batch_size: int) -> Summary:
     """Write the shards that are not there yet, and seal the folder. `flags` are the pipeline's own."""
-    logging.getLogger(OF_BEAM).setLevel(logging.CRITICAL)
     indices = [shard.index for shard in sharded.missing(output, recipe)]
-    try:
-        pipeline = beam.Pipeline(options=PipelineOptions([*flags, "--runner", runner]))
+
+    def build(pipeline: Any) -> None:
         rows = (
             pipeline
             | "shards" >> beam.Create(indices, reshuffle=True)
             | "predict" >> beam.ParDo(Predict(output, recipe.model, batch_size))
         )
         _ = rows | "all" >> beam.CombineGlobally(sum) | "seal" >> beam.Map(_seal, output)
-        pipeline.run().wait_until_finish()
-    except Exception as error:  # whatever a runner raises, with the trace of a worker in its text
-        raise RunError(f"{runner}: {_cause(error)}") from error
+
+    pipelines.run(build, runner=runner, flags=flags)
     summary = sharded.finished(output)
     if summary is None:
         raise RunError(f"{output}: {runner} has ended and not all shards are there; run the same command again")
@@ -110,9 +102,3 @@ def _recipe(output: str) -> Recipe:
     if found is None:
         raise RunError(f"{output}: has no {recipes.RUN}; expected it where all workers see it")
     return found
-
-
-def _cause(error: Exception) -> str:
-    """What went wrong in a worker, on one line."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[-1]
-    return re.sub(r" *\[while running '.*'\]$", "", said)
