@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 ENTRY_POINTS = ("task", "predict", "data", "launch", "serve", "submit", "tune", "preprocess", "report")
 LAYERS = (
     ENTRY_POINTS,
+    ("reporting",),
     ("experiments", "training", "samples", "preprocessing"),
     ("modeling", "exporting", "prediction"),
     ("experiment", "quality"),
