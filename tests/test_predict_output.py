@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_serving_model import SCHEMA, place
 
-from trainer import predict
+from trainer import pipelines, predict
 from trainer.errors import ConflictError, RunError, UsageError
 from trainer.prediction import lines, parts, recipe, sharded, writing
 from trainer.serving import protocol
@@ -579,7 +579,7 @@ def test_a_runner_without_beam_says_how_to_install_it(monkeypatch):
 
 
 def test_the_version_of_beam_that_is_asked_for_is_that_of_the_package():
-    assert predict.BEAM in (ROOT / "setup.py").read_text()
+    assert pipelines.PACKAGE in (ROOT / "setup.py").read_text()
 
 
 def test_a_terminal_gets_a_bar_and_a_sentence(run, births, tmp_path, monkeypatch):
