@@ -78,12 +78,13 @@ def make_mnist(args: argparse.Namespace, flags: list[str]) -> None:
 def say(message: str, output: str, stats: dict[str, Any]) -> None:
     """The last line, or on a terminal a small table: how many rows are where, and why others are not."""
     rows = {part: found["rows"] for part, found in stats.items() if isinstance(found, dict) and "rows" in found}
-    dropped = {reason: count for reason, count in stats.get("dropped", {}).items() if count}
-    births = {"births": stats["births"]} if "births" in stats else {}
+    counted = {name: stats[name] for name in ("births", "dropped") if name in stats}
     if not sys.stdout.isatty():
-        log.info(message, extra={"fields": {"output": output, **births, "rows": rows, "dropped": dropped}})
+        log.info(message, extra={"fields": {"output": output, "rows": rows, **counted}})
         return
-    lines = [*births.items(), *((f"dropped, {reason}", -count) for reason, count in dropped.items()), *rows.items()]
+    births = [("births", stats["births"])] if "births" in stats else []
+    dropped = [(f"dropped, {reason}", count) for reason, count in stats.get("dropped", {}).items() if count]
+    lines = [*births, *dropped, *((f"rows, {part}", count) for part, count in rows.items())]
     titles, numbers = [title for title, _ in lines], [f"{number:,}" for _, number in lines]
     log.info("%s: %s", message, output)
     for title, number in zip(titles, numbers, strict=True):

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from trainer.errors import MissingError, UsageError
-from trainer.preprocessing.shards import PARTS, Written
+from trainer.preprocessing.shards import Written
 from trainer.storage import commit, lease, paths
 
 
@@ -75,7 +75,8 @@ def begun(output: str, names: Collection[str]) -> Iterator[None]:
     paths.make_directory(output)
     held = lease.acquire(output)
     try:
-        check(output, names)
+        check(output, names)  # another one may have been first until now
+        commit.remove_staging(output)
         yield
         held.check()
         paths.remove(paths.join(output, lease.NAME))
@@ -84,9 +85,10 @@ def begun(output: str, names: Collection[str]) -> Iterator[None]:
 
 
 def check(output: str, names: Collection[str]) -> None:
-    """Raise `UsageError` where a file is in the way."""
+    """Raise `UsageError` where a file is in the way: a glob for one of the parts would read it too."""
+    parts = tuple({name.partition(".")[0] for name in names})
     for name in paths.list_names(output):
-        if name.startswith(PARTS) and name not in names:
+        if name.startswith(parts) and name not in names:
             raise UsageError(f"{paths.join(output, name)}: is of another set; expected a folder without it")
 
 
