@@ -82,13 +82,13 @@ def say(message: str, output: str, stats: dict[str, Any]) -> None:
     if not sys.stdout.isatty():
         log.info(message, extra={"fields": {"output": output, "rows": rows, **counted}})
         return
-    births = [("births", stats["births"])] if "births" in stats else []
-    dropped = [(f"dropped, {reason}", count) for reason, count in stats.get("dropped", {}).items() if count]
-    lines = [*births, *dropped, *((f"rows, {part}", count) for part, count in rows.items())]
-    titles, numbers = [title for title, _ in lines], [f"{number:,}" for _, number in lines]
+    lines = {"births": stats["births"]} if "births" in stats else {}
+    lines |= {f"dropped, {reason}": count for reason, count in stats.get("dropped", {}).items() if count}
+    lines |= {f"rows, {part}": count for part, count in rows.items()}
+    width, digits = max(map(len, lines)), max(len(f"{count:,}") for count in lines.values())
     log.info("%s: %s", message, output)
-    for title, number in zip(titles, numbers, strict=True):
-        log.info("  %s  %s", title.ljust(max(map(len, titles))), number.rjust(max(map(len, numbers))))
+    for title, count in lines.items():
+        log.info("  %s  %s", title.ljust(width), f"{count:,}".rjust(digits))
 
 
 def parser() -> command.Parser:
