@@ -1,0 +1,284 @@
+"""The pages: their commands run and print what they show, their flags and links are there, the picture is the code's.
+
+What runs the commands is `docs/builder`; `python -m docs.run --write PAGE` puts what they print into a page.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs.builder import commands, diagram, docstrings, extension, outputs, page
+from docs.builder.blocks import Block, blocks, page_marks
+from docs.builder.shell import Shell, TooLateError
+from tests import test_imports
+from trainer.experiment import Experiment
+from trainer.settings.run import Run
+
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts)
+READMES = [p for p in (ROOT / "README.md", ROOT / "README.ja.md") if p.exists()]
+TUTORIAL = ROOT / "docs/tutorial.md"
+NEEDS = ("a cloud", "a fresh environment", "the machine of the figures")
+OTHERS = ("gcloud", "pip", "saved_model_cli", "curl", "git")
+"""Commands whose flags are not ours."""
+
+FLAGS_OF_OTHERS = {"--packages"}  # gcloud's, in prose
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def held(path, *, slow):
+    """Run a page, and say all that differs."""
+    lacking = page.data_it_lacks(path.read_text())
+    if lacking:
+        pytest.skip(f"{page.DATA}: no {' or '.join(lacking)}; TRAINER_DATA names the folder that has it")
+    outcome = page.run(path, slow=slow)
+    assert outcome.commands
+    assert not outcome.differences, "\n\n".join(map(str, outcome.differences))
+
+
+def test_the_tutorial_prints_what_it_shows():
+    held(TUTORIAL, slow=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("path", [p for p in page.with_commands() if p.name != "README.md"], ids=name_of)
+def test_every_command_of_a_page_prints_what_the_page_shows(path):
+    held(path, slow=True)
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", ROOT / "docs", tmp_path]
+    built = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    reference = (tmp_path / "reference/commands.html").read_text()
+    assert not [flag for flag in commands.flags() if flag.startswith("--") and f">{flag}<" not in reference]
+    assert "absolute: train until this global step" in (tmp_path / "reference/api/experiment.html").read_text()
+
+
+@pytest.mark.parametrize("path", [*READMES, *PAGES], ids=name_of)
+def test_links_lead_somewhere(path):
+    text = without_code(path.read_text())
+    lost = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            lost.append(target)
+    assert not lost
+
+
+@pytest.mark.parametrize("path", [*READMES, *PAGES], ids=name_of)
+def test_every_flag_that_a_page_names_is_one(path):
+    named = set()
+    for line in path.read_text().replace("\\\n", " ").splitlines():
+        if not any(re.match(rf"\W*({other})\b", line.strip()) for other in OTHERS):
+            named |= set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+[a-z]", line.partition(" -- --")[0]))
+    dashed = {flag.replace("_", "-") for flag in named}
+    assert not dashed - commands.flags() - FLAGS_OF_OTHERS
+
+
+@pytest.mark.parametrize("path", [*READMES, *PAGES], ids=name_of)
+def test_commands_run_or_say_what_they_need(path):
+    for block in blocks(path.read_text()):
+        assert block.needs is None or block.needs in NEEDS, block.line
+        if block.is_console:
+            assert block.steps
+        if block.is_commands:
+            assert block.needs, f"line {block.line}: commands without output; expected <!-- needs ... -->"
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path):
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.+)$", without_code(path.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# The picture and the reference
+
+
+def test_the_picture_says_what_the_imports_say():
+    imports = test_imports.arrows()
+    real = diagram.between_parts(imports)
+    kept = diagram.drawn(
+        test_imports.LAYERS, {a for a in real if all(test_imports.layer(f"trainer.{p}") is not None for p in a)}
+    )
+    assert set(kept) <= real
+    assert diagram.reachable(kept) == diagram.reachable(real)
+    svg = diagram.svg(test_imports.LAYERS, imports)
+    assert re.findall(r"<title>(\w+) imports (\w+)</title>", svg) == kept
+    assert {p for arrow in real for p in arrow} == set(re.findall(r">(\w+)</text>", svg)) - {"strictjson"} | (
+        {"strictjson"} & {p for a in real for p in a}
+    )
+
+
+def test_an_arrow_that_others_lead_along_is_left_out():
+    layers = (("a",), ("b",), ("c",))
+    assert set(diagram.drawn(layers, {("a", "b"), ("b", "c"), ("a", "c")})) == {("a", "b"), ("b", "c")}
+    assert set(diagram.drawn((("a", "b"),), {("a", "b"), ("b", "a")})) == {("a", "b"), ("b", "a")}
+
+
+def test_every_part_says_what_it_is():
+    said = extension.sentences()
+    assert not [name for name, sentence in said.items() if not sentence.endswith(".")]
+
+
+def test_every_command_is_in_the_reference():
+    there = {f"trainer.{name}" for name in test_imports.ENTRY_POINTS} & set(test_imports.modules())
+    assert there <= set(commands.modules())
+    assert {"trainer.storage.fsck", "trainer.cloud.emulator"} <= set(commands.modules())
+    text = "\n".join(commands.markdown("trainer.task", commands.parser_of("trainer.task", "--experiment", "mnist")))
+    assert "{option} --train-steps N" in text
+    assert "--dropout" in text
+
+
+# The docstrings
+
+
+def test_code_in_docstrings_is_literal_and_the_rest_is_itself():
+    assert docstrings.literals("of `x`s and (B, *shape) of a|b_") == r"of ``x``\ s and (B, \*shape) of a\|b\_"
+    assert docstrings.converted(["One:", "", "    a *b", "", "then"]) == ["One:", "", "::", "", "    a *b", "", "then"]
+
+
+def test_fields_say_what_their_comments_and_flags_say():
+    comments = docstrings.field_comments(Experiment)
+    assert comments["train_steps"] == "absolute: train until this global step"
+    assert docstrings.field_comments(Run)["job_dir"].startswith("where checkpoints, exports and logs go")
+
+
+# The runner
+
+
+def test_blocks_are_found_with_their_comments_and_commands():
+    text = "\n".join(
+        [
+            "<!-- page: bucket births -->",
+            "<!-- slow -->",
+            "",
+            "```console",
+            "$ echo 'a",
+            "b' \\",
+            "  c",
+            "a",
+            "",
+            "$ true",
+            "```",
+            "<!-- file: a.py -->",
+            "```python",
+            "print(1)",
+            "```",
+            "text",
+            "```{directive} x",
+            "```",
+        ]
+    )
+    console, file, directive = blocks(text)
+    assert page_marks(text) == ("bucket births",)
+    assert console.marks == ("slow",)
+    assert [step.command for step in console.steps] == ["echo 'a\nb' \\\n  c", "true"]
+    assert [step.output for step in console.steps] == [("a",), ()]
+    assert (file.file, file.lines) == ("a.py", ("print(1)",))
+    assert not directive.is_console
+    with pytest.raises(ValueError, match="comes before any command"):
+        _ = Block("console", ("late", "$ true"), 1).steps
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "agree"),
+    [
+        ("exported jobs/a/export/best/1795404967", "exported jobs/a/export/best/1795714707", True),
+        ("exported jobs/a/export/best/1795404967", "exported jobs/a/export/final/1795714707", False),
+        ("step 100  loss 0.9618  (784,783 examples/s)", "step 100  loss 0.9702  (1,000 examples/s)", True),
+        ("step 100  loss 0.9618", "step 101  loss 0.9618", False),
+        ("step 100  loss 0.9618", "step 100  loss 1.9618", False),
+        ("[7 2 1 0]", "[7 2 1 9]", False),
+        ("16,000 train", "12,000 train", False),
+        ("11:24:09  service  Job 3056716414166614071 is queued.", "23:59:59  service  Job 1 is queued.", False),
+        (
+            "11:24:09  service  Job 3056716414166614071 is queued.",
+            "23:59:59  service  Job 3056716414166614072 is queued.",
+            True,
+        ),
+        ("waiting for worker 0 (127.0.0.1:45007)", "waiting for worker 0 (127.0.0.1:45008)", True),
+        ("http://127.0.0.1:8501/", "http://127.0.0.1:8502/", False),
+        ('{"a": 1, ...}', '{"a": 1, "b": 2}', True),
+        ('{"a": 1, ...}', '{"a": 2, "b": 2}', False),
+        ("1.5   9 s", "1.5 10 s", True),
+        ("ready", "not ready", False),
+    ],
+)
+def test_lines_agree_but_for_what_differs_each_time(expected, actual, agree):
+    assert outputs.same(expected, actual) == agree
+
+
+def test_three_dots_stand_for_any_lines_and_stay():
+    printed = ["a", "b 0.51", "c", "d"]
+    assert outputs.difference(["a", "...", "d"], printed) is None
+    assert outputs.difference(["...", "b 0.5", "c", "..."], printed) is None
+    assert outputs.difference(["a", "...", "c"], printed) is not None
+    assert outputs.difference(["a", "b 0.5", "d"], printed) is not None
+    assert outputs.refreshed(["...", "b 0.5", "..."], printed) == ["...", "b 0.51", "..."]
+    assert outputs.refreshed(["other"], printed) == printed
+
+
+def test_a_progress_bar_is_no_part_of_the_output():
+    assert outputs.shown("a\tb\r\nstep 10/10 ━━━━━━ 5 examples/s 0:00:00\r\n\r\ndone\r\n") == ["a       b", "done"]
+
+
+def test_commands_run_at_a_terminal_of_their_own(tmp_path):
+    with Shell(str(tmp_path), {"PATH": "/usr/bin:/bin"}) as shell:
+        assert shell.run("test -t 1 && echo to a terminal; exit 3", deadline_s=20).lines == ["to a terminal"]
+        interrupted = shell.run(
+            "trap 'echo asked; exit 130' INT; echo begun; while :; do sleep 0.05; done",
+            deadline_s=20,
+            interrupt_at=lambda lines: "begun" in lines,
+        )
+        assert (interrupted.lines, interrupted.code) == (["begun", "^Casked"], 130)
+        began = shell.start("echo $$; sleep 60", until=bool, deadline_s=20)
+        with pytest.raises(TooLateError, match="sleep 61: not done in 0 s"):
+            shell.run("sleep 61", deadline_s=0.2)
+    assert not Path(f"/proc/{began.lines[0]}").exists()
+
+
+@pytest.mark.parametrize(
+    ("shown", "how"),
+    [
+        (["$ echo 1.01", "1.0"], None),
+        (["$ echo two", "one"], "-one\n+two"),
+        (["$ echo one; false", "one"], "exit code 1"),
+        (["$ echo a: error: b; false", "a: error: b"], None),
+        (["$ echo a: error: b", "a: error: b"], "it ended well"),
+    ],
+)
+def test_a_page_that_shows_something_else_does_not_hold(tmp_path, shown, how):
+    path = tmp_path / "page.md"
+    path.write_text("\n".join(["# Page", "```console", *shown, "```", ""]))
+    outcome = page.run(path, slow=False)
+    assert outcome.commands == 1
+    if how is None:
+        assert not outcome.differences
+    else:
+        assert how in str(outcome.differences[0])
+
+
+def test_a_file_of_a_page_is_written_and_its_output_refreshed(tmp_path):
+    path = tmp_path / "page.md"
+    lines = ["<!-- file: a.py -->", "```python", "print(2)", "```", "```console", "$ python a.py", "1", "$ true", "```"]
+    path.write_text("\n".join([*lines, ""]))
+    outcome = page.run(path, slow=False)
+    assert len(outcome.differences) == 1
+    assert outcome.rewritten.splitlines() == [*lines[:6], "2", *lines[7:]]
