@@ -2,8 +2,8 @@
 
     outcome = Trainer(experiment, run, facts=facts).train_and_evaluate()
 
-A stop is the one cadence: save, evaluate, report, export, in that order. The steps to train are absolute, so the same
-call resumes, and a finished job trains no step but still has its evaluation and its exports made if they are missing.
+The steps to train are absolute, so the same call resumes, and a finished job trains no step but still has its
+evaluation and its exports made if they are missing.
 """
 
 import contextlib
@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from trainer.errors import ConflictError, RunError, UsageError
 from trainer.experiment import Experiment
@@ -37,6 +35,7 @@ from trainer.training import (
 )
 from trainer.training.outcome import Interrupted, Outcome
 from trainer.training.pace import Pace
+from trainer.training.stops import Stops
 
 
 log = logging.getLogger("trainer.training")
@@ -68,8 +67,6 @@ class Trainer:
         self.cluster = cluster
         self.distribution: Distribution = distribution
         self.step = 0
-        self.saved_step: int | None = None
-        self.stops = 0
         self.places = places or in_job_dir(run.job_dir)
         self.checkpoints = self.places.checkpoints
         self.eval_dir = evaluation.directory(run.job_dir)
@@ -87,7 +84,7 @@ class Trainer:
     def evaluate(self) -> Outcome:
         """Evaluate the newest checkpoint, and export it where a strategy wants that."""
         self.distribution = "default"
-        with self._opened(), self._right(lease.acquire) as ours:
+        with self._opened(), self.stops.right(lease.acquire) as ours:
             if not ours:
                 raise ConflictError(f"{self.run.job_dir}: an evaluator is at work; expected one evaluation at a time")
             if self._restore() is None:
@@ -114,12 +111,12 @@ class Trainer:
                 self.replicas.seek(self.step)
                 self._say_resumed()
                 if restored.facts["train"] is not None:
-                    self._finish_stop(restored.facts, evaluate=evaluate)
+                    self.stops.complete(self.step, restored.facts, evaluate=evaluate)
             elif self.step >= self.train_steps:
-                self._stop(evaluate=evaluate)
+                self.stops.stop(self.step, evaluate=evaluate)
             self._train(evaluate=evaluate)
             self._say_ended()
-            metrics = self._finish(evaluate=evaluate)
+            metrics = self.stops.finish(self.step, evaluate=evaluate)
         return self._outcome(metrics)
 
     @contextlib.contextmanager
@@ -169,6 +166,18 @@ class Trainer:
         self.evaluations.input.check()  # a bad row is found now, not after the first steps
         self.callbacks = callbacks.start(self.experiment.callbacks(), self.model)
         self.held.journal.open()
+        self.stops = Stops(
+            self.experiment,
+            self.run,
+            cluster=self.cluster,
+            checkpoints=self.checkpoints,
+            held=self.held,
+            replicas=self.replicas,
+            named=self.named,
+            evaluations=self.evaluations,
+            callbacks=self.callbacks,
+            between=self._raise_if_interrupted,
+        )
 
     def _write_facts(self, starts: Sequence[Mapping[str, Any]]) -> None:
         """Write `run.json`, with what tells of the run's course to who only reads: `starts` are all runs' so far."""
@@ -179,7 +188,7 @@ class Trainer:
     def _restore(self) -> checkpoint.Restored | None:
         with checkpoint.restored_newest(self.checkpoints, self.named) as restored:
             if restored:
-                self.step = self.saved_step = restored.step
+                self.step = self.stops.saved_step = restored.step
                 self.replicas.input.restore(restored.folder, restored.facts["input"])
                 callbacks.restore(self.callbacks, restored.folder, restored.facts["callbacks"])
         self.held.journal.forget_after(self.step)
@@ -192,7 +201,7 @@ class Trainer:
                 self.callbacks.on_epoch_begin(len(self.held.journal.lines))
                 self.replicas.push_changes()
                 if self._train_until(self.pace.next_stop(self.step), bar):
-                    self._stop(evaluate=evaluate, examples_per_second=self.pace.examples_per_second)
+                    self.stops.stop(self.step, evaluate=evaluate, examples_per_second=self.pace.examples_per_second)
                 else:
                     self._go_back(evaluate=evaluate)
         finally:
@@ -224,36 +233,10 @@ class Trainer:
                 break
         return True
 
-    def _stop(self, *, evaluate: bool, examples_per_second: float = 0.0) -> None:
-        self.stops += 1
-        with profile.part("metrics"):
-            self.replicas.pull()
-            train_logs = evaluation.metrics_of(self.model) if self.step else {}
-            self.replicas.reset_metrics()
-        self._save(train_logs, examples_per_second)
-        self._finish_stop({"train": train_logs, "examples_per_second": examples_per_second}, evaluate=evaluate)
-
-    def _finish_stop(self, facts: Mapping[str, Any], *, evaluate: bool) -> None:
-        """What follows the save. After a resume too: a process may have been killed at any line of this."""
-        with self._right(lease.acquire) if evaluate else contextlib.nullcontext(enter_result=False) as ours:
-            line = self.held.journal.last()
-            if line is None or line["step"] != self.step or (ours and self.experiment.metric not in line):
-                self.held.journal.forget_after(
-                    self.step - 1
-                )  # a line without an evaluation, of a run that only trained
-                metrics = self.evaluations.metrics() if ours else {}
-                train = {f"train_{name}": value for name, value in facts["train"].items()}
-                speed = {"examples_per_second": facts["examples_per_second"], "time": time.time()}
-                line = {"step": self.step, **metrics, **train, **speed}
-                self.held.journal.add(line)
-                self.held.events.add(line, time.monotonic())
-                progress.stop_line(line)
-            metrics = evaluation.among(line, self.model)
-            validation = {f"val_{name}": value for name, value in metrics.items()}
-            self.callbacks.on_epoch_end(len(self.held.journal.lines) - 1, {**facts["train"], **validation})
-            self.replicas.push_changes()
-            if ours:
-                self.evaluations.export(self.step, metrics, final=False)
+    def _say_resumed(self) -> None:
+        left = max(0, self.train_steps - self.step)
+        fields = {"global_step": self.step, "train_steps": self.train_steps}
+        log.info("resumed at step %d: %d steps to train", self.step, left, extra={"fields": fields})
 
     def _say_ended(self) -> None:
         """Say that all steps are trained and committed, and let the others go: none of them has to come again."""
@@ -262,73 +245,10 @@ class Trainer:
             self.held.uploads.catch_up()
         self.replicas.end(finished=True)
 
-    def _finish(self, *, evaluate: bool) -> dict[str, float]:
-        """What follows the last stop: the final export, of the weights that the callbacks leave."""
-        before = self.model.get_weights() if self.callbacks.callbacks else []
-        self.callbacks.on_train_end()
-        if not evaluate:
-            return evaluation.among(self.held.journal.last() or {}, self.model)
-        with self._right(self._awaited):  # an evaluator first does what it has to
-            metrics = evaluation.among(self.held.journal.last() or {}, self.model)
-            after = self.model.get_weights() if before else []
-            if any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
-                metrics = self.evaluations.metrics()  # as EarlyStopping's restore_best_weights does it
-            elif self.experiment.metric not in metrics:  # of an evaluator that is gone
-                metrics = self.evaluations.metrics()
-                self.held.journal.fill([{"step": self.step, **metrics}])
-                self.held.events.add({"step": self.step, **metrics}, time.monotonic())
-            self.evaluations.export(self.step, metrics, final=True)
-            self.evaluations.register()
-        return metrics
-
-    # The parts of a stop.
-
-    def _save(self, train_logs: Mapping[str, float] | None, examples_per_second: float) -> None:
-        """Commit a checkpoint; `train_logs` is None when the run ends between two stops."""
-
-        def facts(folder: str) -> dict[str, Any]:
-            return {
-                "train": train_logs,
-                "examples_per_second": examples_per_second,
-                "input": self.replicas.input.save(folder),
-                "callbacks": callbacks.save(self.callbacks, folder),
-            }
-
-        with profile.part("idle"):
-            self.held.uploads.catch_up()
-        keep, submit = self.run.keep_checkpoint_max, self.held.uploads.submit
-        with profile.part("checkpoint"):
-            checkpoint.save(self.checkpoints, self.step, self.named, facts, keep=keep, submit=submit)
-        self.saved_step = self.step
-
-    @contextlib.contextmanager
-    def _right(self, acquire: Callable[[str], lease.Lease]) -> Iterator[bool]:
-        """Whether this process evaluates: not where an evaluator is at work, whose results are then taken over."""
-        if not self.cluster.size:
-            yield True  # and holds the lease all the time
-            return
-        right = None
-        with contextlib.suppress(ConflictError):
-            right = acquire(self.eval_dir)
-        self.held.journal.fill(journal.read_lines(self.eval_dir))
-        if right is None:
-            yield False
-            return
-        try:
-            self.evaluations.refresh()
-            yield True
-            self.held.uploads.catch_up()
-        finally:
-            right.release()
-
-    def _awaited(self, directory: str) -> lease.Lease:
-        with profile.part("idle"):
-            return lease.awaited(directory, whose="the evaluator", between=self._raise_if_interrupted)
-
-    # The small questions.
-
     def _outcome(self, metrics: Mapping[str, float]) -> Outcome:
-        return Outcome(self.step, metrics, self.evaluations.newest_exports(), self.stops)
+        return Outcome(self.step, metrics, self.evaluations.newest_exports(), self.stops.count)
+
+    # Ends that nobody planned.
 
     def _raise_if_interrupted(self) -> None:
         number = self.interrupted()
@@ -340,9 +260,9 @@ class Trainer:
         number = self.interrupted() or (signal.SIGTERM if self.replicas.others_asked else None)
         if number is None:
             return
-        if self.saved_step != self.step:
+        if self.stops.saved_step != self.step:
             self.replicas.pull()
-            self._save(None, 0.0)
+            self.stops.save(self.step, None, 0.0)
         self.replicas.end(finished=False)
         raise Interrupted(number)
 
@@ -359,14 +279,10 @@ class Trainer:
 
     def _go_back(self, *, evaluate: bool) -> None:
         """End the run at the newest checkpoint instead of here."""
+        self.held.uploads.catch_up()
         restored = self._restore()
         if restored is None:
             raise RunError("the loss is not a finite number, and there is no checkpoint yet to go back to")
         self.model.stop_training = True
         if restored.facts["train"] is not None:
-            self._finish_stop(restored.facts, evaluate=evaluate)
-
-    def _say_resumed(self) -> None:
-        left = max(0, self.train_steps - self.step)
-        fields = {"global_step": self.step, "train_steps": self.train_steps}
-        log.info("resumed at step %d: %d steps to train", self.step, left, extra={"fields": fields})
+            self.stops.complete(self.step, restored.facts, evaluate=evaluate)
