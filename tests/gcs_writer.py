@@ -44,7 +44,7 @@ def write(job_dir: str, endpoint: str) -> None:
     impatient()
     paths.make_directory(job_dir)
     held = lease.acquire(job_dir)
-    writer = uploads.start(job_dir, check=held.check)
+    writer = uploads.Uploads(held.check)
     directory = paths.join(job_dir, "checkpoints")
     commit.remove_staging(directory)
     exports = strategies.Exports(job_dir, experiment(), writer.submit)

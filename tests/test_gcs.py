@@ -156,7 +156,7 @@ def test_a_bucket_that_refuses_stops_the_run_before_a_third_interval(gcs, gcs_po
             task.main(words)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     said = [line["message"] for line in lines if line["severity"] == "WARNING"]
-    assert any(message.startswith("upload failed, it is tried again at the next stop: gs://") for message in said)
+    assert any(message.startswith("not written, it is tried again at the next stop: gs://") for message in said)
     assert max(line["global_step"] for line in lines if line["message"] == "stop") <= 30
     assert steps(f"{gcs}/job") == [10, 20]
     assert task.main(words) == 0

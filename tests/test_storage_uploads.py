@@ -42,11 +42,11 @@ def never():
 
 @pytest.fixture
 def started():
-    """Start uploads to a bucket, which are ended after the test."""
+    """Start uploads, which are ended after the test."""
     all_of_them = []
 
     def start(check=never):
-        all_of_them.append(uploads.start("gs://some-bucket/job", check=check))
+        all_of_them.append(uploads.Uploads(check))
         return all_of_them[-1]
 
     yield start
@@ -114,7 +114,7 @@ def test_a_job_that_failed_is_said_and_tried_again_when_caught_up(started, done,
         writer.submit(done.job("b"))
         wait_until_one_has_failed(writer)
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert said == [("WARNING", "upload failed, it is tried again at the next stop: gs://some-bucket/a: no connection")]
+    assert said == [("WARNING", "not written, it is tried again at the next stop: gs://some-bucket/a: no connection")]
     assert done.names == []
     writer.catch_up()
     assert done.names == ["a", "b"]
@@ -214,19 +214,5 @@ def test_what_nobody_expected_is_raised_in_one_line_too_and_its_traceback_is_log
         wait_until_one_has_failed(writer)
     (record,) = caplog.records
     assert record.exc_info[0] is KeyError
-    assert error_of(writer.catch_up).startswith("upload failed: ZeroDivisionError: of a thing")
+    assert error_of(writer.catch_up).startswith("not written: ZeroDivisionError: of a thing")
     assert done.names == []
-
-
-def test_to_a_disk_jobs_are_done_at_once_and_raise_what_they_raise(tmp_path, done):
-    writer = uploads.start(str(tmp_path), check=never)
-    before = threading.active_count()
-    writer.submit(done.job("a"))
-    assert done.names == ["a"]
-    with pytest.raises(ZeroDivisionError):
-        writer.submit(done.job("b", ZeroDivisionError()))
-    writer.submit(done.job("c"))
-    writer.catch_up()
-    writer.finish()
-    assert done.names == ["a", "c"]
-    assert threading.active_count() == before

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import time
+from functools import partial
 
 import keras
 import numpy as np
@@ -173,6 +175,19 @@ def test_terminate_on_nan_ends_the_run_at_the_newest_checkpoint(tmp_path, csv, c
     assert outcome.global_step == 20
     assert "not a finite number" in caplog.text
     assert len(outcome.exports) == 1
+
+
+def test_a_run_goes_back_to_a_checkpoint_that_is_still_being_written(tmp_path, csv):
+    class HoldsUp(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            trainer.held.uploads._check = partial(time.sleep, 0.5)  # before whatever is written
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.optimizer.learning_rate.assign(float("inf"))
+
+    trainer = make(tmp_path, csv, callbacks=lambda: [HoldsUp(), keras.callbacks.TerminateOnNaN()])
+    assert trainer.train_and_evaluate().global_step == 10
+    assert [line["step"] for line in lines(tmp_path)] == [10]
 
 
 def test_early_stopping_ends_the_run_and_a_second_run_keeps_to_it(tmp_path, csv):

@@ -1,6 +1,6 @@
-"""What a run writes to its job dir, in order: at once on a disk, in the background to a bucket.
+"""What a run writes to its job dir, a disk's or a bucket's: in the background, in order.
 
-    uploads = start(job_dir, check=lease.check)
+    uploads = Uploads(lease.check)
     uploads.catch_up()                       # at every stop, before its first job
     uploads.submit(job)                      # a function that may be called again if it failed
     uploads.finish()                         # at the end of the run
@@ -14,49 +14,19 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from trainer.errors import RunError
-from trainer.storage import paths
 
 
 Job = Callable[[], None]
 log = logging.getLogger("trainer.storage")
 
 
-class Uploads(Protocol):
-    """Jobs, done one after the other."""
+class Uploads:
+    """A thread that does the jobs, until one fails: that one and those after it wait for `catch_up`.
 
-    def submit(self, job: Job) -> None:
-        """Do this job after all others."""
-
-    def catch_up(self) -> None:
-        """Return when all jobs are done; raise what one of them raised."""
-
-    def finish(self) -> None:
-        """As `catch_up`, and no more jobs will come."""
-
-
-def start(job_dir: str, *, check: Callable[[], None]) -> Uploads:
-    """What fits the job dir. Before each job `check` may raise, such as when the job dir is another run's by now."""
-    return Background(check) if paths.is_remote(job_dir) else AtOnce()
-
-
-class AtOnce:
-    """Nothing to wait for."""
-
-    def submit(self, job: Job) -> None:
-        job()
-
-    def catch_up(self) -> None:
-        """All is done."""
-
-    def finish(self) -> None:
-        """All is done."""
-
-
-class Background:
-    """A thread that does the jobs, until one fails: that one and those after it wait for `catch_up`."""
+    Before each `check` may raise, such as when the job dir is another run's by now.
+    """
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
@@ -68,11 +38,13 @@ class Background:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
+        """Do this job after all others."""
         with self._changed:
             self._jobs.append(job)
             self._changed.notify_all()
 
     def catch_up(self) -> None:
+        """Return when all jobs are done; raise what one of them raised."""
         with self._changed:
             attempts = 0 if self._given_up else 1 if self._failure else 2  # a job that failed is tried once more
             for _ in range(attempts):
@@ -86,6 +58,7 @@ class Background:
                 raise self._failure
 
     def finish(self) -> None:
+        """As `catch_up`, and no more jobs will come."""
         try:
             self.catch_up()
         finally:
@@ -113,9 +86,9 @@ class Background:
             self._check()
             job()
         except RunError as error:
-            log.warning("upload failed, it is tried again at the next stop: %s", error)
+            log.warning("not written, it is tried again at the next stop: %s", error)
             return error
         except Exception as error:  # the thread must not die in silence
-            log.exception("upload failed")
-            return RunError(f"upload failed: {type(error).__name__}: {error}")
+            log.exception("not written")
+            return RunError(f"not written: {type(error).__name__}: {error}")
         return None

@@ -39,7 +39,7 @@ def opened(
     with contextlib.ExitStack() as stack:
         owned = acquire(directory)
         stack.callback(owned.release)
-        sent = uploads.start(run.job_dir, check=owned.check)
+        sent = uploads.Uploads(owned.check)
         stack.callback(sent.finish)
         events = Events(places.events, every_s=run.events_every_secs, submit=sent.submit)
         stack.callback(events.close)
