@@ -78,7 +78,9 @@ def submit(cloud, *words):
     return process.returncode, [json.loads(line) for line in out.splitlines()], err
 
 
-@pytest.mark.parametrize(("api", "extra", "roles"), [("ml", PS, {"ps": 1}), ("vertex", [], {})])
+@pytest.mark.parametrize(
+    ("api", "extra", "roles"), [("ml", PS, {"ps": 1}), pytest.param("vertex", [], {}, marks=pytest.mark.slow)]
+)
 def test_one_config_trains_on_a_cluster_exports_deploys_and_predicts(api, extra, roles, cloud, bucket, config):
     job, job_dir, model = f"births_{api}", f"{bucket}/births_{api}", f"babyweight_{api}"
     trainer = ["--data-dir", f"{bucket}/births", "--train-steps", "40"]

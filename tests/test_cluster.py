@@ -72,7 +72,7 @@ def test_all_workers_together_see_each_example_once_an_epoch_and_end_at_the_last
     assert json.loads((tmp_path / "job/ENDED").read_text())["global_step"] == step
 
 
-@pytest.mark.parametrize("of", ["babyweight", "mnist"])
+@pytest.mark.parametrize("of", ["babyweight", pytest.param("mnist", marks=pytest.mark.slow)])
 def test_two_workers_train_what_one_process_does(of, births, digits, tmp_path):
     """Dropout off; in double precision, for the reason that tests/float64_experiments.py gives."""
     flags = ["--experiment", "tests.float64_experiments", "--of", of, "--train-steps", "200", "--eval-every", "50"]

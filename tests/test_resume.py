@@ -150,7 +150,9 @@ def test_many_kills_leave_no_trace(experiment, seed, data, undisturbed, tmp_path
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_ends_within_ten_seconds(number, exit_code, data, undisturbed, tmp_path):
     process = start("babyweight", data, tmp_path)
     wait_until(lambda: committed_steps(tmp_path), process)
