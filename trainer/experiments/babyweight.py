@@ -32,15 +32,15 @@ RACES = (
 SPEC = InputSpec(
     features=(
         category("is_male", ("True", "False")),
-        number("mother_age", unit="years", default=27.0),
+        number("mother_age", unit="years", default=27.0, minimum=8, maximum=70),
         category("mother_race", RACES),
-        number("plurality", unit="babies", default=1.0),
-        number("gestation_weeks", unit="weeks", default=39.0),
+        number("plurality", unit="babies", default=1.0, minimum=1, maximum=10),
+        number("gestation_weeks", unit="weeks", default=39.0, minimum=12, maximum=52),
         category("mother_married", ("True", "False")),
         category("cigarette_use", ("True", "False", "None")),
         category("alcohol_use", ("True", "False", "None")),
     ),
-    label=number("weight_pounds", unit="pounds"),
+    label=number("weight_pounds", unit="pounds", minimum=0.2, maximum=25),
     columns=(
         "weight_pounds", "is_male", "mother_age", "mother_race", "plurality", "gestation_weeks", "mother_married",
         "cigarette_use", "alcohol_use", "key",

@@ -37,6 +37,8 @@ class Feature:
     default: float | None = None  # of a float32 scalar: stands in for a missing one; None makes such a row a bad one
     scale: float | None = None  # stored as uint8 and multiplied by this
     record: str | None = None  # the key of the raw uint8 bytes in a tf.Example, where it is not the name
+    minimum: float | None = None  # of a number, as far as sense goes: `trainer.data check` finds what is beyond
+    maximum: float | None = None
 
     @property
     def model_shape(self) -> tuple[int, ...]:
@@ -59,9 +61,16 @@ class Feature:
         return np.dtype(self.stored_dtype).itemsize * math.prod(self.shape)
 
 
-def number(name: str, *, unit: str | None = None, default: float | None = None) -> Feature:
-    """A float32 scalar."""
-    return Feature(name, unit=unit, default=default)
+def number(
+    name: str,
+    *,
+    unit: str | None = None,
+    default: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Feature:
+    """A float32 scalar. One beyond `minimum` or `maximum` is trained on; `trainer.data check` finds it."""
+    return Feature(name, unit=unit, default=default, minimum=minimum, maximum=maximum)
 
 
 def category(name: str, vocabulary: tuple[str, ...]) -> Feature:
@@ -111,6 +120,12 @@ class InputSpec:
                 raise UsageError(f"feature {feature.name}: only a float32 scalar has a default")
             if feature.dtype == "int64" and feature.shape:
                 raise UsageError(f"feature {feature.name}: a vector is of float32; expected no shape with int64")
+            limits = [limit for limit in (feature.minimum, feature.maximum) if limit is not None]
+            if limits != sorted(limits):
+                raise UsageError(
+                    f"feature {feature.name}: minimum {feature.minimum} is above maximum {feature.maximum}; "
+                    "expected it below"
+                )
             if feature.name not in self.columns:
                 raise UsageError(f"feature {feature.name}: not among the columns {', '.join(self.columns)}")
 
