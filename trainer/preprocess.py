@@ -82,7 +82,9 @@ def say(message: str, output: str, stats: dict[str, Any]) -> None:
     if not sys.stdout.isatty():
         log.info(message, extra={"fields": {"output": output, "rows": rows, **counted}})
         return
-    lines = {"births": stats["births"]} if "births" in stats else {}
+    lines: dict[str, int] = {}
+    if "births" in stats:
+        lines["births"] = stats["births"]
     lines |= {f"dropped, {reason}": count for reason, count in stats.get("dropped", {}).items() if count}
     lines |= {f"rows, {part}": count for part, count in rows.items()}
     width, digits = max(map(len, lines)), max(len(f"{count:,}") for count in lines.values())

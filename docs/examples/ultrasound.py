@@ -1,7 +1,7 @@
 """The weight of a baby, with or without an ultrasound: births in the columns of 2018, an experiment in one file.
 
-A row, without a header: `7.25,True,26,Single(1),39.0,<sha224 of the rest>`; before an ultrasound the sex is `Unknown`, and
-the plurality `Single(1)` or `Multiple(2+)`.
+A row, without a header: `7.25,True,26,Single(1),39.0,<sha224 of the rest>`. Before an ultrasound the sex is `Unknown`,
+and the plurality `Single(1)` or `Multiple(2+)`.
 
     python -m trainer.preprocess babyweight --ultrasound --input 'data/natality/*.csv' --output data/ultrasound
     python -m trainer.task --experiment docs.examples.ultrasound --data-dir data/ultrasound --job-dir jobs/ultrasound
