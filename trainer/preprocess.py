@@ -78,13 +78,13 @@ def make_mnist(args: argparse.Namespace, flags: list[str]) -> None:
 def say(message: str, output: str, stats: dict[str, Any]) -> None:
     """The last line, or on a terminal a small table: how many rows are where, and why others are not."""
     rows = {part: found["rows"] for part, found in stats.items() if isinstance(found, dict) and "rows" in found}
-    counted = {name: stats[name] for name in ("births", "dropped") if name in stats}
     if not sys.stdout.isatty():
-        log.info(message, extra={"fields": {"output": output, "rows": rows, **counted}})
+        fields = {"output": output, "rows": rows} | {
+            name: stats[name] for name in ("births", "dropped") if name in stats
+        }
+        log.info(message, extra={"fields": fields})
         return
-    lines: dict[str, int] = {}
-    if "births" in stats:
-        lines["births"] = stats["births"]
+    lines = {"births": stats["births"]} if "births" in stats else {}
     lines |= {f"dropped, {reason}": count for reason, count in stats.get("dropped", {}).items() if count}
     lines |= {f"rows, {part}": count for part, count in rows.items()}
     width, digits = max(map(len, lines)), max(len(f"{count:,}") for count in lines.values())
