@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import trainer
 from trainer.errors import RunError, UsageError, refusal
+from trainer.quality import options
 from trainer.samples import folder
 from trainer.settings import cluster as clusters
 from trainer.settings import command, experiments, flags, job, logs, places, signals
@@ -58,7 +59,12 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
 
     interrupted = signals.remembered()
     level: Literal["2", "3"] = "3" if cluster.size > 1 else "2"
-    with command.quiet_tensorflow(level=level):  # it takes seconds: not before everything above has been checked
+    with contextlib.ExitStack() as stack:  # it takes seconds: not before everything above has been checked
+        stack.enter_context(command.quiet_tensorflow(level=level))
+        if cluster.is_chief and experiment and (spec := options.spec_of(module)):
+            from trainer.quality import early  # Arrow, which `--help` does without
+
+            stack.enter_context(early.looking(spec, run.train_files, run.eval_files))
         import keras
         import pyarrow
         import tensorflow as tf

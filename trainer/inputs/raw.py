@@ -50,6 +50,19 @@ def read(spec: InputSpec, unit: Unit, others: Sequence[str] = ()) -> Iterator[Ro
         yield Rows(_vectors(spec, pa.table({spec.label.name: encoded.columns[spec.label.name]}), encoded))
 
 
+def head(spec: InputSpec, unit: Unit, size: int) -> Rows:
+    """The first rows of a unit of a CSV or Parquet file, about `size` bytes of them, without reading all of it."""
+    if format_of(unit.path) == "parquet":
+        rows = max(1, size // spec.stored_bytes)
+        with columns.open_parquet(unit.path, unit.known) as file:
+            wanted = [feature.name for feature in spec.read]
+            batch = next(file.iter_batches(rows, row_groups=[unit.start], columns=wanted))
+        return _judged(spec, pa.Table.from_batches([batch]), range(1, 1 + batch.num_rows), "row")
+    if not columns.compressed(unit.path):
+        unit = replace(unit, stop=min(unit.stop, unit.start + size))
+    return next(_csv(spec, unit, (), size), Rows(pa.table({})))
+
+
 def names(spec: InputSpec, unit: Unit) -> tuple[str, ...]:
     """The columns that the file of a unit has, whether or not they are read; of records and images none is known."""
     form = format_of(unit.path)
@@ -59,9 +72,9 @@ def names(spec: InputSpec, unit: Unit) -> tuple[str, ...]:
     return (unit.header or spec.columns) if form == "csv" else ()
 
 
-def _csv(spec: InputSpec, unit: Unit, others: Sequence[str]) -> Iterator[Rows]:
+def _csv(spec: InputSpec, unit: Unit, others: Sequence[str], block_bytes: int = columns.UNIT_BYTES) -> Iterator[Rows]:
     cells = unit.header or spec.columns
-    for block, count_before in columns.blocks(unit):
+    for block, count_before in columns.blocks(unit, block_bytes):
         if block.isspace():
             continue
         try:

@@ -5,7 +5,7 @@ report.findings
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 from trainer.inputs.spec import InputSpec
@@ -41,7 +41,7 @@ def perform(spec: InputSpec, train_files: Sequence[str], eval_files: Sequence[st
         ]
         overlap = duplicates.overlap(*seen)
     found = [
-        *_of_each([*_of_part(train, parts[0])], [*_of_part(evaluation, parts[1])]),
+        *findings.same_once([*_of_part(train, parts[0])], [*_of_part(evaluation, parts[1])]),
         *_of_both(spec, parts[0], parts[1], overlap),
     ]
     return Report(
@@ -63,14 +63,6 @@ def _of_part(files: Files, part: Part) -> Iterator[Finding]:
     yield from examples.of_part(files, part)
     yield from checks.of_columns(files.data, files.spec, part.statistics)
     yield from checks.of_labels(files.data, files.spec, part.statistics)
-
-
-def _of_each(train: list[Finding], evaluation: list[Finding]) -> Iterator[Finding]:
-    """The findings of each side, and once those that are the same."""
-    both = {replace(finding, data="train") for finding in evaluation} & {*train}
-    for finding in train:
-        yield replace(finding, data="train, eval") if finding in both else finding
-    yield from (finding for finding in evaluation if replace(finding, data="train") not in both)
 
 
 def _of_both(spec: InputSpec, train: Part, evaluation: Part, overlap: Overlap) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """What is wrong with data, or worth a look: the thing, the value, the expectation."""
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -10,7 +10,6 @@ Check = Literal[
     "files", "rows", "vocabulary", "missing", "range", "constant", "labels", "images", "duplicates", "drift"
 ]
 SEVERITIES: tuple[Severity, ...] = ("ERROR", "WARNING", "INFO")
-log = logging.getLogger("trainer.quality")
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,9 @@ def in_order(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def warn(finding: Finding) -> None:
-    """Say it in the log of a run that goes on all the same."""
-    fields = {"check": finding.check, "data": finding.data, "thing": finding.thing}
-    fields |= {"value": finding.value, "expected": finding.expected}
-    log.warning("%s data: %s", finding.data, finding, extra={"fields": fields})
+def same_once(train: Sequence[Finding], evaluation: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings of each side, and once those that are the same."""
+    both = {replace(finding, data="train") for finding in evaluation} & {*train}
+    for finding in train:
+        yield replace(finding, data="train, eval") if finding in both else finding
+    yield from (finding for finding in evaluation if replace(finding, data="train") not in both)
