@@ -32,7 +32,8 @@ UNIT_BYTES = 4 << 20  # fits a core's cache: with twice as much, Arrow is a thir
 GZIP_RATIO = 4  # about how many times larger a compressed file's content is
 COUNT_BYTES = 64 << 20
 HEADER_BYTES = 1 << 16
-READ_BYTES = UNIT_BYTES + (1 << 18)  # from a bucket, at once: a unit and the rest of its last line
+LINE_BYTES = 1 << 18
+READ_BYTES = UNIT_BYTES + LINE_BYTES  # from a bucket, at once: a unit and the rest of its last line
 EMPTY_LINE = re.compile(rb"\n(?=\r?\n)")
 log = logging.getLogger("trainer.inputs")
 
@@ -168,7 +169,8 @@ def _header(spec: InputSpec, path: str, known: Entry | None = None) -> tuple[str
 def _blocks(unit: Unit) -> Iterator[tuple[bytes, Callable[[], int]]]:
     """The lines that a unit of a plain CSV file owns, but for the header, and how to count those before them."""
     start = max(0, unit.start - 1)  # where that byte ends a line, the next one starts within the unit
-    with paths.open_input(unit.path, known=unit.known, buffer_bytes=READ_BYTES) as file:
+    buffer_bytes = min(READ_BYTES, unit.stop - start + LINE_BYTES)
+    with paths.open_input(unit.path, known=unit.known, buffer_bytes=buffer_bytes) as file:
         file.seek(start)
         if unit.start or unit.header:
             start += len(file.readline(unit.stop - start))
@@ -183,7 +185,7 @@ def _blocks(unit: Unit) -> Iterator[tuple[bytes, Callable[[], int]]]:
 def _gzip_blocks(unit: Unit, block_bytes: int) -> Iterator[tuple[bytes, Callable[[], int]]]:
     """The same for a compressed file, block by block."""
     before = 0
-    with open_text(unit.path, unit.known) as file:
+    with open_text(unit.path, unit.known, buffer_bytes=block_bytes + LINE_BYTES) as file:
         if unit.header:
             file.readline()
             before = 1
