@@ -1,0 +1,83 @@
+"""Numbers, times and values as a reader of a page has them."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from trainer.reporting.intervals import Interval
+
+
+NOTHING = "–"
+FILTERS = ("number", "signed", "fixed", "interval", "percent", "size", "duration", "moment", "value")
+"""What the templates of a page use."""
+
+
+def number(value: float | None) -> str:
+    """Four digits, and all digits of a great one; a dash for none."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.4g}"
+
+
+def signed(value: float | None) -> str:
+    """A difference."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{'−' if value < 0 else '+'}{number(abs(value))}"
+
+
+def fixed(value: float) -> str:
+    """A metric in a column: four places."""
+    return f"{value:.4f}" if math.isfinite(value) else NOTHING
+
+
+def interval(found: Interval) -> str:
+    """The ends of an interval."""
+    if not math.isfinite(found.low):
+        return NOTHING
+    return f"{found.low:.3f} to {found.high:.3f}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """A share of one."""
+    return f"{100 * share:.1f} %" if math.isfinite(share) else NOTHING
+
+
+def size(count: int) -> str:
+    """Bytes."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count} B"
+
+
+def duration(seconds: float) -> str:
+    """A time that passed, in two units at most."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def moment(time: float) -> str:
+    """A point in time, UTC."""
+    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def flag(name: str) -> str:
+    """A flag as it is typed."""
+    return f"--{name.replace('_', '-')}"
+
+
+def value(given: object) -> str:
+    """A flag's value as it is typed."""
+    if given is None or given == ():
+        return NOTHING
+    if isinstance(given, bool):
+        return "yes" if given else "no"
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return " ".join(map(str, given))
+    return str(given)
