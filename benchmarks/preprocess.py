@@ -28,7 +28,13 @@ def ours(pattern: str, output: str) -> dict[str, float]:
     recipe = {"input": folder.described(files)}
     with folder.begun(output, plan.names):
         stats = pipeline.run(
-            output, recipe, blocks.cut(files), plan, layout="babyweight", runner="DirectRunner", flags=[]
+            output,
+            recipe,
+            pipeline.of_blocks(blocks.cut(files)),
+            plan,
+            layout="babyweight",
+            runner="DirectRunner",
+            flags=[],
         )
     return {"births": stats["births"], "seconds": time.monotonic() - began}
 

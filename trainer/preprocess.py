@@ -54,7 +54,7 @@ def make_babyweight(args: argparse.Namespace, flags: list[str]) -> None:
         return
     from trainer.preprocessing import blocks, pipeline  # Beam, which takes a while to import
 
-    source = table or blocks.cut(files)
+    source = pipeline.of_table(table) if table else pipeline.of_blocks(blocks.cut(files))
     with folder.begun(output, plan.names):
         stats = pipeline.run(output, recipe, source, plan, layout=layout, runner=args.runner, flags=flags)
     say("done", output, stats)

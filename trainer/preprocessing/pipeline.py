@@ -1,5 +1,6 @@
 """Raw births to training files in an Apache Beam pipeline, on as many machines as its runner has.
 
+    source = pipeline.of_blocks(blocks)              # or pipeline.of_table("publicdata.samples.natality")
     stats = pipeline.run(output, recipe, source, plan, layout="babyweight", runner="DataflowRunner", flags=[...])
 
 Its elements are tables of rows as columns, never single rows. A block of the input becomes shares of the files; they
@@ -8,7 +9,7 @@ files are there, the pipeline itself writes `stats.json`. A file has to fit into
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -28,22 +29,24 @@ from trainer.quality import statistics
 NAMESPACE = "trainer.preprocess"  # of the counters that a runner shows
 ROWS_A_TABLE = (4096, 65536)  # least and most, of rows from BigQuery
 TALLY = "tally"
+Source = Callable[[Any], Any]
+"""A pipeline to the raw births in it, as tables."""
 
 
 def run(
     output: str,
     recipe: Recipe,
-    source: Sequence[Block] | str,
+    source: Source,
     plan: Plan,
     *,
     layout: str,
     runner: str,
     flags: Sequence[str],
 ) -> dict[str, Any]:
-    """Write the files and `stats.json`, and return its content. `source` is blocks of files, or a table of BigQuery."""
+    """Write the files and `stats.json`, and return its content."""
 
     def build(pipeline: Any) -> None:
-        made = _raw(pipeline, source) | "births" >> beam.ParDo(Births(layout, plan)).with_outputs(TALLY, main="shares")
+        made = source(pipeline) | "births" >> beam.ParDo(Births(layout, plan)).with_outputs(TALLY, main="shares")
         none = pipeline | "files" >> beam.Create(_nothing(layout, plan)).with_output_types(tuple[str, bytes])
         written = (
             (made.shares, none)
@@ -63,6 +66,24 @@ def run(
     if stats is None:
         raise RunError(f"{output}: {runner} has ended and {folder.STATS} is not there; run the same command again")
     return stats
+
+
+def of_blocks(cut: Sequence[Block]) -> Source:
+    """The births in blocks of files."""
+    return lambda pipeline: (
+        pipeline | "blocks" >> beam.Create(cut, reshuffle=True) | "read" >> beam.FlatMap(blocks.read)
+    )
+
+
+def of_table(name: str) -> Source:
+    """The births in a table of BigQuery that are kept: the others do not leave it."""
+    query = bigquery.query(name)
+    return lambda pipeline: of_rows(pipeline | "query" >> beam.io.ReadFromBigQuery(query=query, use_standard_sql=True))
+
+
+def of_rows(rows: Any) -> Any:
+    """Rows as BigQuery's reader gives them, as tables."""
+    return rows | "batch" >> beam.BatchElements(*ROWS_A_TABLE) | "columns" >> beam.Map(raw.of_rows)
 
 
 class Births(beam.DoFn):  # type: ignore[misc]
@@ -85,19 +106,6 @@ class Births(beam.DoFn):  # type: ignore[misc]
             for name, share in shards.divided(shards.keyed(rows, self._plan.form), self._plan, part):
                 yield name, shards.packed(share)
         yield beam.pvalue.TaggedOutput(TALLY, Tally(table.num_rows, kept.dropped, parts))
-
-
-def _raw(pipeline: Any, source: Sequence[Block] | str) -> Any:
-    """The raw births as tables."""
-    if isinstance(source, str):
-        query = bigquery.query(source)
-        return (
-            pipeline
-            | "query" >> beam.io.ReadFromBigQuery(query=query, use_standard_sql=True)
-            | "batch" >> beam.BatchElements(*ROWS_A_TABLE)
-            | "columns" >> beam.Map(raw.of_rows)
-        )
-    return pipeline | "blocks" >> beam.Create(source, reshuffle=True) | "read" >> beam.FlatMap(blocks.read)
 
 
 def _nothing(layout: str, plan: Plan) -> list[tuple[str, bytes]]:
