@@ -136,7 +136,7 @@ def _texts(column: pa.LargeBinaryArray) -> np.ndarray:
 def _bytes(content: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """A hash of each row of bytes (N, size), of which the first `lengths` (N,) count and the others are zero."""
     padded = np.pad(content, ((0, 0), (0, -content.shape[1] % 8)))
-    words = padded.view(np.uint64).reshape(len(content), -1)
+    words = padded.view(np.uint64).reshape(len(padded), padded.shape[1] // 8)
     found = _mixed(lengths.astype(np.uint64) + PRIME)
     for i in range(words.shape[1]):
         place = _mixed(np.array([i + 1], np.uint64))

@@ -4,6 +4,7 @@ findings = [*examples.of_part(files, part), *examples.of_overlap(overlap)]
 """
 
 import math
+import re
 from collections.abc import Iterator
 
 from trainer.quality.checks import share, thing
@@ -94,5 +95,5 @@ def _unread_columns(files: Files) -> dict[str, str]:
 
 def _parted(problem: str, thing: str, otherwise: str) -> tuple[str, str]:
     """The value and the expectation of an error line."""
-    value, _, expected = problem.removeprefix(f"{thing}: ").partition("; expected ")
-    return value, expected or otherwise
+    value, *expected = re.split("[;,] expected ", problem.removeprefix(f"{thing}: "), maxsplit=1)
+    return value, expected[0] if expected else otherwise
