@@ -19,6 +19,7 @@ from trainer.reporting.regression import Group, Histogram
 LOGARITHMIC_FROM = 30
 """A positive metric that falls by this factor is drawn on a logarithmic scale."""
 ENGINEERED_FROM = 10_000  # on, numbers are 20k and 3M
+MOST_LETTERS = 22  # of a name in a legend
 FEW = 40  # points that are marked one by one
 DASHES = ("solid", (0, (4, 2)))
 MARKERS = ("o", "s")
@@ -68,7 +69,8 @@ def by_step(name: str, series: Sequence[Series], marks: Marks = Marks()) -> Char
 def by_time(name: str, series: Sequence[Series], marks: Marks = Marks()) -> Chart:
     """A number over the time at work."""
     longest = max((each.curve.seconds.max() for each in series if len(each.curve)), default=0.0)
-    unit, size = next((u, s) for u, s in (("h", 3600.0), ("min", 60.0), ("s", 1.0)) if longest >= 2 * s or s == 1.0)
+    units = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+    unit, size = next((unit, size) for unit, size in units if longest >= 2 * size or size == 1.0)
     return _course(name, series, marks, _Scale("time", f"{unit} at work", size))
 
 
@@ -92,23 +94,19 @@ def _course(name: str, series: Sequence[Series], marks: Marks, scale: _Scale) ->
     logarithmic = bool(len(values)) and values.min() > 0 and values.max() / values.min() >= LOGARITHMIC_FROM
     with drawing.figure() as (figure, axes):
         for each in series:
-            kept = curves.decimated(each.curve.values)
-            x, y = scale.of(each.curve)[kept], each.curve.values[kept]
-            finite = y[np.isfinite(y)]
-            axes.plot(
-                x,
-                y,
-                color=drawing.SERIES[each.style],
-                linestyle=DASHES[each.style],
-                marker=MARKERS[each.style] if len(finite) <= FEW else "",
-                label=each.name,
-            )
+            few = curves.envelope(each.curve)
+            finite = each.curve.values[np.isfinite(each.curve.values)]
+            color, few_points = drawing.SERIES[each.style], len(each.curve) <= FEW
+            line = axes.plot(scale.of(few.middle), few.middle.values, color=color, label=_cut(each.name))[0]
+            line.set(linestyle=DASHES[each.style], marker=MARKERS[each.style] if few_points else "")
+            if len(few.least) < len(each.curve):
+                axes.fill_between(scale.of(few.middle), few.least, few.greatest, color=color, alpha=0.22, linewidth=0)
             if len(finite):
                 said.append(f"{each.name} from {shown(finite[0])} to {shown(finite[-1])}")
         if marks.best:
-            star = axes.plot([scale.of(marks.best)], [marks.best.value], "*", color=drawing.SERIES[0], label="best")
-            star[0].set(markersize=10, markeredgecolor=drawing.CARD)
-            said.append(f"the best {shown(marks.best.value)}")
+            ring = axes.plot([scale.of(marks.best)], [marks.best.value], "o", color=drawing.INK, label="best")
+            ring[0].set(markersize=8, markerfacecolor="none", markeredgewidth=1.2)
+            said.append(f"the best {shown(marks.best.value)} at step {marks.best.step:,.0f}")
         for number, restart in enumerate(marks.restarts):
             label = "restart" if number == 0 else None
             axes.axvline(scale.of(restart), color=drawing.SOFT, linestyle=(0, (1, 2)), linewidth=1, label=label)
@@ -126,8 +124,11 @@ def _course(name: str, series: Sequence[Series], marks: Marks, scale: _Scale) ->
         drawing.legend(axes)
         title = f"{name} by {scale.noun}"
         svg = drawing.svg(figure, _id(title))
-    caption = f"on a logarithmic scale; {'; '.join(said)}" if logarithmic else "; ".join(said)
-    return Chart(title, svg, f"{title}: {'; '.join(said) or 'no finite value'}", caption)
+    if any(len(each.curve) > curves.MOST_POINTS for each in series):
+        said.append("lines are medians, bands reach from the least to the greatest")
+    label = "; ".join(said) or "no finite value"
+    caption = label if scale.noun == "step" else f"the same over {scale.words}"
+    return Chart(title, svg, f"{title}: {label}", caption + ("; on a logarithmic scale" if logarithmic else ""))
 
 
 def _plain_logarithms(axes: Axes) -> None:
@@ -216,6 +217,11 @@ def shown(value: float) -> str:
 def words(name: str) -> str:
     """The name of a number of `metrics.jsonl`, as a reader has it."""
     return "examples a second" if name == curves.SPEED else name
+
+
+def _cut(name: str) -> str:
+    """A name that fits above a chart: the end of it, where it is long."""
+    return name if len(name) <= MOST_LETTERS else f"…{name[1 - MOST_LETTERS :]}"
 
 
 def _id(title: str) -> str:

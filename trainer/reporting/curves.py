@@ -4,6 +4,7 @@ steps, values = curves.series(job.lines, "rmse")
 kept = curves.decimated(values, 400)            # places of few points that look like all of them
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from trainer.experiment import Goal
 from trainer.reporting.job import Line, Moment
 
 
-MOST_POINTS = 400
+MOST_POINTS = 120
 SPEED = "examples_per_second"
 
 
@@ -27,6 +28,15 @@ class Curve:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A curve of few points: the median of each interval, and the least and the greatest value in it, (P,) each."""
+
+    middle: Curve
+    least: np.ndarray
+    greatest: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -83,19 +93,20 @@ def seconds_at(time: float, known: Sequence[Session]) -> float:
     return min(of.seconds + time - of.time, max(of.last_seconds, of.seconds))
 
 
-def decimated(values: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:
-    """The places of at most `most` of the values (S,): of each of many intervals the first, least, greatest and last.
+def envelope(found: Curve, most: int = MOST_POINTS) -> Envelope:
+    """A curve by `most` intervals of about as many stops each, or stop by stop where it has no more than that.
 
-    What is drawn of them looks like all of them, since no extreme is lost (Jugel et al., M4, VLDB 2014).
+    No extreme is lost, however long the run. An interval without any finite value is NaN.
     """
-    if len(values) <= most:
-        return np.arange(len(values))
-    kept: set[int] = set()
-    for part in np.array_split(np.arange(len(values)), most // 4):
-        finite = part[np.isfinite(values[part])]
-        extremes = [finite[np.argmin(values[finite])], finite[np.argmax(values[finite])]] if len(finite) else []
-        kept.update(int(place) for place in (part[0], *extremes, part[-1]))
-    return np.array(sorted(kept))
+    parts = np.array_split(np.arange(len(found)), min(most, len(found))) if len(found) else []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of intervals that are NaN alone
+        finite = [np.where(np.isfinite(found.values[part]), found.values[part], np.nan) for part in parts]
+        middle, least, greatest = (
+            np.array([rule(values) for values in finite]) for rule in (np.nanmedian, np.nanmin, np.nanmax)
+        )
+    steps, seconds = (np.array([np.median(given[part]) for part in parts]) for given in (found.steps, found.seconds))
+    return Envelope(Curve(steps, seconds, middle), least, greatest)
 
 
 def best(lines: Sequence[Line], metric: str, goal: Goal) -> Line | None:

@@ -54,8 +54,13 @@ SETTINGS: Any = {  # whose type changes with the versions of matplotlib
     "lines.linewidth": 1.4,
     "lines.markersize": 4,
     "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "legend.borderaxespad": 0.1,
+    "legend.handlelength": 2.2,
+    "legend.borderaxespad": 0,
+    "legend.columnspacing": 1.0,
+    "legend.handletextpad": 0.5,
+    "legend.labelcolor": SOFT,
+    "axes.titlesize": 8.5,
+    "axes.titlepad": 4,
     "path.simplify": False,  # what is drawn is decimated already, by a rule that keeps the extremes
 }
 
@@ -74,9 +79,11 @@ def figure() -> Iterator[tuple[Figure, Axes]]:
 
 
 def legend(axes: Axes) -> None:
-    """The names of what is drawn, above it."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=4, columnspacing=1.2, labelcolor=SOFT)
+    """The names of what is drawn, above it, as wide as the figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    axes.set_title(" ")  # the room for it
+    found = axes.figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, 1.01), ncols=4)
+    found.set_in_layout(False)
 
 
 def svg(drawn: Figure, name: str) -> str:

@@ -144,6 +144,8 @@ def _rows(path: str, source: Source) -> int | None:
 
 
 def _loaded(export: str) -> Any:
+    """The export in memory. Whatever the experiment needs of TensorFlow, it has imported by now."""
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # then TensorFlow imports no Keras: a graph needs none
     with command.quiet_tensorflow():
         from trainer.serving import model as serving  # seconds: not before all that is cheap is known to be right
     return serving.load(export)

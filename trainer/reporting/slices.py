@@ -14,8 +14,10 @@ import numpy as np
 from trainer.inputs.spec import Feature
 
 
-MOST_VALUES = 8
-"""A number with more distinct values is cut into this many ranges, of about as many examples each."""
+MOST_VALUES = 9
+SHARES = (0.025, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 0.975, 1.0)
+"""A number with more distinct values is cut where these shares of the examples are below: narrow at both ends, where
+examples are few and models err most."""
 UNKNOWN = "(unknown or missing)"
 
 
@@ -50,8 +52,7 @@ def _by_range(feature: Feature, values: np.ndarray) -> list[Slice]:
     distinct = np.unique(known)
     tops = distinct
     if len(distinct) > MOST_VALUES:
-        shares = np.arange(1, MOST_VALUES + 1) / MOST_VALUES
-        tops = np.unique(np.quantile(known, shares, method="inverted_cdf"))  # values that there are
+        tops = np.unique(np.quantile(known, SHARES, method="inverted_cdf"))  # values that there are
     found, below = [], -np.inf
     for top in tops:
         rows = np.flatnonzero((values > below) & (values <= top))

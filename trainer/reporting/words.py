@@ -8,7 +8,7 @@ from trainer.reporting.intervals import Interval
 
 
 NOTHING = "–"
-FILTERS = ("number", "signed", "fixed", "interval", "percent", "size", "duration", "moment", "value")
+FILTERS = ("number", "signed", "fixed", "interval", "percent", "size", "duration", "moment", "value", "below")
 """What the templates of a page use."""
 
 
@@ -26,16 +26,24 @@ def signed(value: float | None) -> str:
     return f"{'−' if value < 0 else '+'}{number(abs(value))}"
 
 
-def fixed(value: float) -> str:
-    """A metric in a column: four places."""
-    return f"{value:.4f}" if math.isfinite(value) else NOTHING
+def fixed(value: float, places: int = 4) -> str:
+    """A metric in a column, where its figures stand below each other; more figures of one that would be all zeros."""
+    if not math.isfinite(value):
+        return NOTHING
+    if abs(value) >= 10**places:
+        text = f"{value:,.0f}"
+    elif 0 < abs(value) < 10**-places:
+        text = f"{value:.2g}"
+    else:
+        text = f"{value:.{places}f}"
+    return text.replace("-", "−") if value < 0 else text
 
 
-def interval(found: Interval) -> str:
+def interval(found: Interval, places: int = 4) -> str:
     """The ends of an interval."""
     if not math.isfinite(found.low):
         return NOTHING
-    return f"{found.low:.3f} to {found.high:.3f}".replace("-", "−")
+    return f"{fixed(found.low, places)} to {fixed(found.high, places)}"
 
 
 def percent(share: float) -> str:
@@ -81,3 +89,8 @@ def value(given: object) -> str:
     if isinstance(given, Sequence) and not isinstance(given, str):
         return " ".join(map(str, given))
     return str(given)
+
+
+def below(path: str, directory: str) -> str:
+    """A path as it is from a folder, where it is below that."""
+    return path.removeprefix(f"{directory.rstrip('/')}/")

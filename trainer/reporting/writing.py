@@ -9,7 +9,7 @@ from typing import Any
 
 from trainer.errors import RunError
 from trainer.exporting.strategies import ASSETS_EXTRA, SCHEMA
-from trainer.reporting import comparison, course, evaluation, exports, job, page, predictions, requests
+from trainer.reporting import exports, job, predictions, requests
 from trainer.reporting.exports import Export
 from trainer.reporting.predictions import Question
 from trainer.storage import paths
@@ -35,7 +35,9 @@ def html(
     files = tuple(eval_files or ours.eval_files)
     question = Question(ours.experiment, ours.flags, ours.train_files, files, chosen.path if chosen else None)
     with predictions.asked(question, environ) as answer:
-        # Drawn meanwhile: TensorFlow's import alone takes the other process longer.
+        # Matplotlib, and all that is drawn without predictions, while the other process imports TensorFlow.
+        from trainer.reporting import comparison, course, evaluation, page
+
         ran = course.of(ours, found)
         drawn = course.drawn(ran)
         section = comparison.of(ran, course.of(other, exports.find(other.job_dir))) if other else None
