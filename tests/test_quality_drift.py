@@ -62,7 +62,7 @@ def test_the_bin_that_changed_most_is_named():
     first = numbers.numbers_of(np.arange(1000) % 50)
     second = numbers.numbers_of(np.where(np.arange(1000) % 2, np.arange(1000) % 50, 33))
     found = drift.between(first, second)
-    assert found.bin == "30 <= value < 35"
+    assert found.bin == "30 to less than 35"
     assert found.first == pytest.approx(0.1)
     assert found.second > 0.5
 

@@ -80,7 +80,7 @@ def make_mnist(args: argparse.Namespace) -> dict[str, int]:
 
 
 def perform_check(args: argparse.Namespace) -> int:
-    """Say what is wrong; 1 where training would stop at it, or its result mean nothing."""
+    """Say what is wrong; 1 where training would stop at it, or it cannot be meant."""
     from trainer.quality import check, output  # as above
     from trainer.samples import folder
 

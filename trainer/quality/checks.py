@@ -102,7 +102,8 @@ def thing(spec: InputSpec, feature: Feature) -> str:
 
 def share(count: int, every: int) -> str:
     """`12 of 1,000 (1.2%)`."""
-    return f"{count:,} of {every:,} ({count / every:.1%})"
+    percent = f"{count / every:.1%}"
+    return f"{count:,} of {every:,} ({'under 0.1%' if percent == '0.0%' and count else percent})"
 
 
 def _one_value(column: Column) -> str:

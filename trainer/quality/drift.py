@@ -94,10 +94,8 @@ def _bins_of_numbers(first: Numbers, second: Numbers) -> dict[str, tuple[int, in
     if exact and len(values) <= BINS:
         return {f"{value:g}": (sides[0].get(value, 0), sides[1].get(value, 0)) for value in values}
     edges = sorted({edge for i in range(1, BINS) if (edge := _quantile(sides[0], i / BINS)) is not None})
-    names = [
-        f"{'' if low is None else f'{low:g} <= '}value{'' if high is None else f' < {high:g}'}"
-        for low, high in itertools.pairwise([None, *edges, None])
-    ]
+    ranges = [f"{low:g} to less than {high:g}" for low, high in itertools.pairwise(edges)]
+    names = [f"less than {edges[0]:g}", *ranges, f"{edges[-1]:g} or more"] if edges else ["all"]
     counts = [[0, 0] for _ in names]
     for side, column in enumerate(sides):
         for value, count in column.items():

@@ -14,7 +14,7 @@ SEVERITIES: tuple[Severity, ...] = ("ERROR", "WARNING", "INFO")
 
 @dataclass(frozen=True)
 class Finding:
-    """ERROR: training stops at it, or what it gives means nothing. WARNING: it may be meant. INFO: good to know."""
+    """ERROR: training stops at it, or it cannot be meant. WARNING: it may be. INFO: good to know."""
 
     severity: Severity
     check: Check

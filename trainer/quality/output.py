@@ -55,10 +55,14 @@ def show(experiment: str, report: Report) -> None:
         cells = (feature.name, *map(_described, columns), " / ".join(missing), index)
         shown.add_row(*map(Text, cells))
     console.print(shown)
+    listed = table.Table.grid(padding=(0, 2))
     for finding in report.findings:
-        console.print(Text(finding.severity, STYLES[finding.severity]), end="  ")
-        console.print(Text(f"{finding.data}: {finding.thing}: {finding.value}"))
-        console.print(Text(f"expected {finding.expected}", "dim"))
+        text = Text(f"{finding.data}: {finding.thing}: {finding.value}\n")
+        listed.add_row(
+            Text(finding.severity, STYLES[finding.severity]), text.append(f"expected {finding.expected}", "dim")
+        )
+    if report.findings:
+        console.print(listed)
 
 
 def summary(report: Report) -> str:
