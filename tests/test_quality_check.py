@@ -18,7 +18,7 @@ from trainer import data
 from trainer.experiments import babyweight, mnist
 from trainer.inputs import records
 from trainer.inputs.spec import InputSpec, category, integer, number
-from trainer.quality import check
+from trainer.quality import check, statistics
 from trainer.samples.mnist import encode
 from trainer.settings import command
 from trainer.storage import paths
@@ -293,6 +293,14 @@ def test_a_file_that_lacks_a_column_is_an_error_and_the_others_are_still_checked
     assert said(report, "ERROR", "files", "train") == [text]
     assert text.startswith(f"{tmp_path}/train-2.csv: the header lacks the column weight_pounds; it has is_male,")
     assert report.statistics["train"].rows == 800
+
+
+def test_files_of_which_one_is_gone_are_a_warning_where_their_rows_were_counted(lines, checked, tmp_path):
+    rows = {side: statistics.to_json(statistics.Statistics(len(lines[side]))) for side in ("train", "eval")}
+    (tmp_path / "stats.json").write_text(json.dumps(rows))
+    assert said(checked(lines["train"], lines["eval"])) == []
+    report = checked(lines["train"][:1200], lines["eval"])
+    assert said(report, "WARNING", "files", "train") == ["files: 1,200 rows; expected 1,600, as stats.json has it"]
 
 
 def test_columns_that_nobody_reads_are_only_said(lines, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from trainer.experiments import babyweight, mnist
 from trainer.inputs.source import open_source
-from trainer.quality import early, statistics
+from trainer.quality import early, recorded, statistics
 from trainer.storage import operations, paths
 
 
@@ -48,7 +48,7 @@ def statistics_of(lines, folder):
     table = pa.concat_tables([pa.table({"mother_age": [float(line.split(",")[AGE]) for line in lines]})])
     path.unlink()
     content = {"train": statistics.to_json(statistics.of(table)), "eval": statistics.to_json(statistics.of(table))}
-    (folder / early.STATISTICS).write_text(json.dumps(content))
+    (folder / recorded.NAME).write_text(json.dumps(content))
 
 
 def test_nothing_is_said_of_the_sample_data(births):

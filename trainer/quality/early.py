@@ -9,19 +9,18 @@ lies beside the files, as `trainer.preprocess` leaves it, the rows are compared 
 """
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
-from trainer.errors import MissingError, RunError
+from trainer.errors import RunError
 from trainer.inputs import columns, raw
 from trainer.inputs.columns import Unit
 from trainer.inputs.encoding import ARROW_ERRORS
 from trainer.inputs.source import format_of
 from trainer.inputs.spec import InputSpec
-from trainer.quality import checks, findings, statistics
+from trainer.quality import checks, findings, recorded, statistics
 from trainer.quality.findings import Finding
 from trainer.quality.statistics import EMPTY, Statistics
 from trainer.storage import paths
@@ -31,7 +30,6 @@ PLACES = 4  # of each side
 PLACE_BYTES = 64 << 10
 LEAST_ROWS = 100  # fewer say nothing
 ROW_GROUP_BYTES = 4 << 20  # of a Parquet file in a bucket, from which no less than a row group is read
-STATISTICS = "stats.json"
 log = logging.getLogger("trainer.quality")
 
 
@@ -61,13 +59,13 @@ def look(data: str, patterns: Sequence[str], spec: InputSpec) -> Look:
     try:
         files = paths.expand(patterns)
         rows = sample(spec, files)
-        known = beside(files[0]).get(data, EMPTY)
+        known = recorded.beside(files[0]).get(data, EMPTY)
     except (RunError, *ARROW_ERRORS) as error:
         log.debug("not looked at: %s", error)
         return Look(EMPTY, ())
     if rows.rows < LEAST_ROWS:
         return Look(rows, ())
-    drifted = checks.of_drift(f"{STATISTICS}, {data}", spec, known, rows)
+    drifted = checks.of_drift(f"{recorded.NAME}, {data}", spec, known, rows)
     return Look(rows, (*checks.of_columns(data, spec, rows), *drifted))
 
 
@@ -79,16 +77,6 @@ def sample(spec: InputSpec, files: Sequence[str]) -> Statistics:
         if table.num_rows:
             found = statistics.merged(found, statistics.of(table))
     return found
-
-
-def beside(file: str) -> dict[str, Statistics]:
-    """The statistics that lie beside a file, by `train` and `eval`; none where there are none, or others' content."""
-    try:
-        content = json.loads(paths.read_bytes(paths.join(paths.parent(file), STATISTICS)))
-        return {data: statistics.from_json(content[data]) for data in ("train", "eval") if data in content}
-    except (MissingError, ValueError, TypeError, RunError) as error:
-        log.debug("%s: not used: %s", STATISTICS, error)
-        return {}
 
 
 def _places(spec: InputSpec, files: Sequence[str]) -> Iterator[Unit]:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 
+from trainer.quality import recorded
 from trainer.quality.checks import share, thing
 from trainer.quality.duplicates import Overlap
 from trainer.quality.findings import Finding, Severity
@@ -28,6 +29,10 @@ def of_part(files: Files, part: Part) -> Iterator[Finding]:
     every = part.statistics.rows + part.bad.total()
     if not every and not files.refused and not part.unread:
         yield Finding("ERROR", "files", files.data, ", ".join(files.names), "no rows", "at least one row")
+    known = recorded.beside(files.names[0]).get(files.data)
+    if known and known.rows != every:
+        value = f"{every:,} rows"
+        yield Finding("WARNING", "files", files.data, "files", value, f"{known.rows:,}, as {recorded.NAME} has it")
     for name, path in _unread_columns(files).items():
         yield Finding(
             "INFO", "files", files.data, f"column {name}", f"is in {path}, and not read", "only known columns"
