@@ -228,3 +228,14 @@ def test_foreign_content_is_refused(content):
 def test_statistics_of_nothing_are_empty():
     assert Statistics() == EMPTY
     assert to_json(EMPTY) == {"rows": 0, "columns": {}}
+
+
+def test_all_bytes_are_counted_by_value_and_one_more_value_is_not():
+    assert numbers.numbers_of(np.arange(256.0)).exact
+    assert numbers.numbers_of(np.arange(256, dtype=np.uint8)) == numbers.numbers_of(np.arange(256.0))
+    assert not numbers.numbers_of(np.arange(257.0)).exact
+
+
+def test_a_number_too_large_for_32_bits_counts_as_infinite():
+    column = numbers.numbers_of(np.array([1e39, -np.inf, 1.0]))
+    assert (column.infinite, column.count, column.maximum) == (2, 1, 1.0)
