@@ -70,8 +70,9 @@ def make_mnist(args: argparse.Namespace, flags: list[str]) -> None:
     if stats := folder.finished(output, recipe):
         say("nothing to do", output, stats)
         return
+    parts = digits.split(args.input, args.validation_size)
     with folder.begun(output, digits.NAMES), command.quiet_tensorflow():
-        stats = digits.write(output, recipe, args.input)
+        stats = digits.write(output, recipe, parts)
     say("done", output, stats)
 
 

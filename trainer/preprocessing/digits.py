@@ -1,6 +1,7 @@
 """MNIST's IDX files as the TFRecords of 2017: `train`, `validation` and `test`.
 
-    stats = digits.write(output, recipe, source, validation_size=5000)
+    parts = digits.split("downloads/mnist", validation_size=5000)
+    stats = digits.write(output, recipe, parts)
 
 The first `validation_size` training images are for validation, as in cloudml-dist-mnist-example's create_records.py.
 `--experiment mnist --data-dir` finds the other two files; nothing reads the validation file by itself.
@@ -31,9 +32,8 @@ def recipe(source: str, validation_size: int) -> Recipe:
     return {"input": folder.described(files), "validation_size": validation_size}
 
 
-def write(output: str, made_of: Recipe, source: str) -> dict[str, Any]:
+def write(output: str, made_of: Recipe, parts: Mapping[str, Digits]) -> dict[str, Any]:
     """Write the three files, then `stats.json`, and return its content."""
-    parts = split(source, int(made_of["validation_size"]))
     written = []
     for name, digits in zip(NAMES, parts.values(), strict=True):
         path = paths.join(output, name)
