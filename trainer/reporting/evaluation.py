@@ -6,14 +6,15 @@ section = evaluation.of(predicted)             # a Regression, a Classification,
 import base64
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import image
 
 from trainer.inputs.spec import Feature
-from trainer.reporting import charts, classification, intervals, kinds, regression, slices
+from trainer.reporting import breakdown, charts, classification, intervals, kinds, regression, slices
+from trainer.reporting.breakdown import Breakdown
 from trainer.reporting.charts import Chart
 from trainer.reporting.classification import Reliability, Scores
 from trainer.reporting.intervals import Interval
@@ -23,40 +24,6 @@ from trainer.reporting.regression import Errors, Group
 
 MATRIX_CLASSES = 20
 """With more classes their matrix is no longer read; the pairs that are confused most are."""
-RELIABLE = 30  # examples from which on a normal interval is one; others do not stretch the scale
-
-
-@dataclass(frozen=True)
-class Row:
-    """A slice and its figures; `figure` is the one that is drawn, of the scale of all rows."""
-
-    name: str
-    count: int
-    figure: Interval
-    bias: Interval | None = None
-
-
-@dataclass(frozen=True)
-class Part:
-    """The slices of one feature."""
-
-    feature: Feature
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Sliced:
-    """A figure by slice, the ends of a scale on which all can be drawn, and the features that are always the same."""
-
-    parts: tuple[Part, ...]
-    least: float
-    most: float
-    overall: float
-    constant: Mapping[str, str]
-
-    def place(self, value: float) -> float:
-        """Where a value is on the scale, in percent; at its end where it is beyond."""
-        return round(100 * min(1.0, max(0.0, (value - self.least) / (self.most - self.least))), 2)
 
 
 @dataclass(frozen=True)
@@ -81,7 +48,7 @@ class Regression:
     errors: Errors
     groups: tuple[Group, ...]
     charts: tuple[Chart, ...]
-    sliced: Sliced | None
+    sliced: Breakdown | None
     columns: tuple[str, ...]  # of the examples' values
     farthest: tuple[Example, ...]
 
@@ -102,7 +69,7 @@ class Classification:
     confused: tuple[tuple[str, str, int], ...]
     reliability: Reliability | None
     charts: tuple[Chart, ...]
-    sliced: Sliced | None
+    sliced: Breakdown | None
     worst: tuple[Example, ...]
     least_certain: tuple[Example, ...]
 
@@ -141,7 +108,7 @@ def _regression(predicted: Predicted, kind: kinds.Numbers) -> Regression:
         errors=errors,
         groups=tuple(groups),
         charts=tuple(drawn),
-        sliced=_sliced(
+        sliced=breakdown.of(
             predicted.features,
             columns,
             errors.rmse.value,
@@ -180,7 +147,7 @@ def _classification(predicted: Predicted, kind: kinds.Classes) -> Classification
         confused=tuple((kind.names[a], kind.names[b], n) for a, b, n in classification.confused(matrix)),
         reliability=reliability,
         charts=() if reliability is None else (charts.reliability(reliability),),
-        sliced=_sliced(
+        sliced=breakdown.of(
             predicted.features,
             {name: values[kind.rows] for name, values in predicted.columns.items()},
             accuracy.value,
@@ -189,36 +156,6 @@ def _classification(predicted: Predicted, kind: kinds.Classes) -> Classification
         worst=tuple(_pictured(predicted, kind, row) for row in worst),
         least_certain=tuple(_pictured(predicted, kind, row) for row in uncertain),
     )
-
-
-def _sliced(
-    features: Sequence[Feature],
-    columns: Mapping[str, np.ndarray],
-    overall: float,
-    figure: Callable[[np.ndarray], Interval],
-    bias: Callable[[np.ndarray], Interval] | None = None,
-) -> Sliced | None:
-    """The slices with a figure of each; None where no feature has two."""
-    found: dict[str, list[slices.Slice]] = {}
-    for part in slices.cut(features, columns):
-        found.setdefault(part.feature.name, []).append(part)
-    parts = [
-        Part(
-            own[0].feature,
-            tuple(Row(s.name, len(s.rows), figure(s.rows), bias(s.rows) if bias else None) for s in own),
-        )
-        for own in found.values()
-        if len(own) > 1
-    ]
-    if not parts:
-        return None
-    rows = [row for part in parts for row in part.rows]
-    sure = [row for row in rows if row.count >= RELIABLE] or rows
-    ends = [end for row in sure for end in (row.figure.low, row.figure.value, row.figure.high) if math.isfinite(end)]
-    least, most = min([*ends, overall]), max([*ends, overall])
-    margin = 0.04 * (most - least) or 1.0
-    constant = {name: own[0].name for name, own in found.items() if len(own) == 1}
-    return Sliced(tuple(parts), least - margin, most + margin, overall, constant)
 
 
 def _pictured(predicted: Predicted, kind: kinds.Classes, row: int) -> Example:

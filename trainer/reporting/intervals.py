@@ -33,7 +33,7 @@ def of_share(successes: int, count: int) -> Interval:
     share = successes / count
     middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
     half = Z / (1 + Z**2 / count) * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
 
 
 def of_mean(values: np.ndarray) -> Interval:
@@ -56,7 +56,7 @@ def of_rmse(residuals: np.ndarray) -> Interval:
     squares = np.square(residuals, dtype=np.float64)
     root = math.sqrt(float(np.mean(squares)))
     half = Z * _standard_error(squares) / (2 * root) if root else 0.0
-    return Interval(root, max(0.0, root - half), root + half)
+    return Interval(root, float(np.maximum(0.0, root - half)), root + half)
 
 
 def _standard_error(values: np.ndarray) -> float:
