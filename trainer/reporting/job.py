@@ -64,7 +64,7 @@ def read(job_dir: str) -> Job:
     if not paths.is_directory(job_dir):
         raise UsageError(f"--job-dir: {job_dir}: no such directory; expected the job dir of a run of trainer.task")
     facts = _facts(job_dir)
-    starts = tuple(Moment(int(s["step"]), float(s["time"])) for s in facts.get("starts", ()) if _is_start(s))
+    starts = tuple(Moment(int(each["step"]), float(each["time"])) for each in _starts(facts))
     lines = _lines(job_dir)
     checkpoints = _checkpoints(paths.join(job_dir, "checkpoints"))
     newest = max([*(int(line["step"]) for line in lines), *(each.step for each in checkpoints)], default=0)
@@ -136,14 +136,20 @@ def _state(job_dir: str, facts: Mapping[str, Any], newest: int) -> State:
     if lease.holder(job_dir) is not None:
         return "running"
     ended = ending.read(job_dir)
-    starts = [start for start in facts.get("starts", ()) if _is_start(start)]
+    starts = _starts(facts)
     if ended is None or ended.global_step < newest:
         return "interrupted"
     return "ended" if not starts or starts[-1].get("lease") == ended.lease else "interrupted"
 
 
-def _is_start(found: Any) -> bool:
-    return isinstance(found, dict) and all(isinstance(found.get(name), (int, float)) for name in ("step", "time"))
+def _starts(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The starts that are recorded, in their order; none by an older version."""
+    found = facts.get("starts")
+    return [
+        start
+        for start in (found if isinstance(found, list) else [])
+        if isinstance(start, dict) and all(isinstance(start.get(name), (int, float)) for name in ("step", "time"))
+    ]
 
 
 def without_place(flags: Mapping[str, Any]) -> dict[str, Any]:
