@@ -12,13 +12,14 @@ digest of the sorted lines.
 import glob
 import hashlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
 
 
 def ours(pattern: str, output: str) -> dict[str, float]:
-    """Births per second of the pipeline."""
+    """Seconds of the pipeline."""
     from trainer.preprocessing import blocks, folder, pipeline, shards
     from trainer.storage import paths
 
@@ -40,7 +41,7 @@ def ours(pattern: str, output: str) -> dict[str, float]:
 
 
 def theirs(pattern: str, output: str) -> dict[str, float]:
-    """Births per second of pandas."""
+    """Seconds of pandas."""
     import pandas as pd
 
     from trainer.experiments.babyweight import SPEC
@@ -78,12 +79,15 @@ def digest(output: str) -> str:
     return found.hexdigest()
 
 
+def since_start() -> float:
+    """Seconds since this process began, as Linux has it."""
+    with open("/proc/self/stat", encoding="ascii") as stat, open("/proc/uptime", encoding="ascii") as uptime:
+        began = int(stat.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return float(uptime.read().split()[0]) - began
+
+
 if __name__ == "__main__":
     words = sys.argv[1:]
     result = theirs(*words[1:]) if words[0] == "--peer" else ours(*words)
-    with open("/proc/self/stat", encoding="ascii") as stat, open("/proc/uptime", encoding="ascii") as uptime:
-        import os
-
-        started = int(stat.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
-        whole = float(uptime.read().split()[0]) - started
-    print(json.dumps(result | {"whole_seconds": whole, "digest": digest(words[-1])}))
+    result["whole_seconds"] = since_start()
+    print(json.dumps(result | {"digest": digest(words[-1])}))
