@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ["COLUMNS"] = "100"  # of the usage lines
+os.environ["COLUMNS"] = "92"  # of the usage lines
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import trainer  # noqa: E402  # after the path to it
@@ -15,7 +15,6 @@ import trainer  # noqa: E402  # after the path to it
 
 project = "trainer"
 author = "the authors of trainer"
-project_copyright = "Apache-2.0"
 version = release = trainer.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docs.builder.extension"]
@@ -27,8 +26,10 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
+
+smartquotes = False  # quotes and -- are those of code
 
 html_theme = "furo"
 html_title = "trainer"
@@ -36,6 +37,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 pygments_style = "default"
-pygments_dark_style = "monokai"
+pygments_dark_style = "github-dark"

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts)
 READMES = [p for p in (ROOT / "README.md", ROOT / "README.ja.md") if p.exists()]
 TUTORIAL = ROOT / "docs/tutorial.md"
-NEEDS = ("a cloud", "a fresh environment", "the machine of the figures")
+NEEDS = ("a cloud", "a cluster", "a fresh environment", "the machine of the figures")
 OTHERS = ("gcloud", "pip", "saved_model_cli", "curl", "git")
 """Commands whose flags are not ours."""
 
@@ -146,12 +146,34 @@ def test_every_command_is_in_the_reference():
     assert "--dropout" in text
 
 
+# The table of names
+
+
+def test_each_of_our_names_for_an_old_one_is_in_a_test():
+    text = (ROOT / "docs/how-to/from-estimator.md").read_text()
+    rows = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| ") and " | " in line]
+    names = {name for row in rows[2:] for name in re.findall(r"`([^`]+)`", row)}
+    assert len(names) > 40
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("*.py") if path != Path(__file__))
+    words = {name: (name, name.removeprefix("--").replace("-", "_"), name.removeprefix("python -m ")) for name in names}
+    unknown = {
+        name
+        for name, forms in words.items()
+        if not any(re.search(rf"\b{re.escape(form)}(?!\w)", tests) for form in forms if form[0] != "-")
+    }
+    assert not unknown
+
+
 # The docstrings
 
 
 def test_code_in_docstrings_is_literal_and_the_rest_is_itself():
     assert docstrings.literals("of `x`s and (B, *shape) of a|b_") == r"of ``x``\ s and (B, \*shape) of a\|b\_"
+    assert docstrings.literals("a *word*, `a\nb` and ``c``") == "a *word*, ``a b`` and ``c``"
+    assert docstrings.literals("* one\n  more\n* two") == "* one\n  more\n* two"
     assert docstrings.converted(["One:", "", "    a *b", "", "then"]) == ["One:", "", "::", "", "    a *b", "", "then"]
+    assert docstrings.converted(["a = f(b)", "g(a)"]) == ["::", "", "    a = f(b)", "    g(a)"]
+    assert docstrings.converted(["Words.", "", "`x`"]) == ["Words.", "", "``x``"]
 
 
 def test_fields_say_what_their_comments_and_flags_say():

@@ -9,6 +9,8 @@ A comment right before a block says what the runner has to know of it:
     <!-- file: iris.py -->           the block is the content of that file
     <!-- in the background -->       its last command goes on while the rest of the page runs
     <!-- slow -->                    only with the slow tests
+    <!-- numbers vary -->            of its output only the words are compared
+    <!-- in any order -->            its lines are of several processes
     <!-- needs a cloud -->           not run here, for the reason given
 
 and one at the top of a page what runs beside it: `<!-- page: bucket my-bucket -->`, `<!-- page: cloud my-bucket -->`.

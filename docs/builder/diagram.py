@@ -13,13 +13,13 @@ from html import escape
 Arrow = tuple[str, str]
 Layers = Sequence[Sequence[str]]
 
-WIDTH, BOX_HEIGHT, GAP, ROW = 980, 30, 10, 92
-CHARACTER, PADDING = 7.3, 9
+WIDTH, BOX_HEIGHT, ROW = 820, 30, 92
+CHARACTER, PADDING = 7.9, 8
 STYLE = """
-.parts text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; text-anchor: middle; }
+.parts text { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; text-anchor: middle; }
 .parts text { fill: var(--color-foreground-primary, #111); }
 .parts rect { fill: var(--color-background-secondary, #f4f4f6); stroke: var(--color-foreground-border, #878787); }
-.parts path { fill: none; stroke: var(--color-foreground-muted, #777); stroke-width: 1; opacity: .75; }
+.parts path { fill: none; stroke: var(--color-foreground-muted, #777); stroke-width: 1.2; opacity: .8; }
 .parts marker path { fill: var(--color-foreground-muted, #777); opacity: 1; }
 """
 

@@ -7,38 +7,59 @@ comments = docstrings.field_comments(Experiment)     # {"train_steps": "absolute
 import ast
 import dataclasses
 import inspect
+import itertools
 import re
 import tokenize
 from collections.abc import Sequence
 from io import StringIO
 
 
-CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)(\w?)")
+MARKUP = re.compile(
+    r"`(?P<code>[^`]+)`(?P<after>\w?)"
+    r"|(?P<kept>``[^`]+``|(?<![\w*])\*\w[\w ]*\*(?![\w*])|^ *\* )"  # literals, *emphasis*, items of a list
+    r"|(?P<plain>[*|]|(?<=\w)_(?=\W|$))",
+    re.MULTILINE,
+)
 
 
 def converted(lines: Sequence[str]) -> list[str]:
-    """A docstring's lines with code as literals, and blocks that are indented after a blank line as literal blocks."""
+    """A docstring's lines with code as literals, and paragraphs that are indented, or are Python, as literal blocks."""
     found: list[str] = []
     in_block = False
-    for i, line in enumerate(lines):
-        indented = line.startswith(("    ", "\t"))
-        if in_block and line.strip() and not indented:
-            in_block = False
-        if indented and not in_block and (i == 0 or not lines[i - 1].strip()):
-            found += ["::", ""]
-            in_block = True
-        found.append(line if in_block else literals(line))
+    for has_text, group in itertools.groupby(lines, key=lambda line: bool(line.strip())):
+        paragraph = list(group)
+        if not has_text:
+            found += paragraph
+            continue
+        indented = paragraph[0].startswith("    ")
+        if indented or is_code(paragraph):
+            found += [] if in_block else ["::", ""]
+            found += paragraph if indented else [f"    {line}" for line in paragraph]
+        else:
+            found += literals("\n".join(paragraph)).split("\n")
+        in_block = indented
     return found
+
+
+def is_code(paragraph: Sequence[str]) -> bool:
+    """Whether a paragraph is Python and not prose: statements, or calls."""
+    try:
+        body = ast.parse("\n".join(paragraph)).body
+    except SyntaxError:
+        return False
+    return any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in body)
 
 
 def literals(text: str) -> str:
     """Code in single backticks in double ones; what would be markup in reStructuredText is the character that it is."""
-    parts = CODE.split(text)
-    plain = [re.sub(r"(?<!^)\*(?=\S)|(?<=\w)_(?=\W|$)|\|(?=\S)", lambda m: "\\" + m[0], part) for part in parts[::3]]
-    code = [
-        f"``{word}``" + (f"\\ {after}" if after else "") for word, after in zip(parts[1::3], parts[2::3], strict=True)
-    ]
-    return "".join(word for pair in zip(plain, [*code, ""], strict=True) for word in pair)
+
+    def written(match: re.Match[str]) -> str:
+        if match["code"]:
+            code = " ".join(match["code"].split())
+            return f"``{code}``" + (f"\\ {match['after']}" if match["after"] else "")
+        return match["kept"] or "\\" + match["plain"]
+
+    return MARKUP.sub(written, text)
 
 
 def field_comments(cls: type) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
     difference(expected, actual)        # None, or how they differ
     refreshed(expected, actual)         # the lines for the page, with `...` where it was
+    difference(expected, actual, aligned_by_words)    # whatever the numbers
 
 Times, speeds, ports and ids count as equal; numbers with a decimal point when they are within a twentieth, since the
 last digits are the machine's; all other words and numbers have to be the same. A line that is `...` stands for any
@@ -13,7 +14,7 @@ import functools
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 MASKS = tuple(
@@ -24,18 +25,23 @@ MASKS = tuple(
         (r"\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d/[\w.-]+?\.xplane", "<time>/<host>.xplane"),
         (r"\b\d\d:\d\d:\d\d\b", "<time>"),
         (r"\b1[6-9]\d{8}(\.\d+)?\b", "<time>"),
-        (r"\b\d{16,}\b", "<id>"),
+        (r"(?<![\d.])\d{16,}\b", "<id>"),
         (r"\b[0-9a-f]{64}\b", "<sha256>"),
         (r"[\d,.]+ (examples|rows|requests)/s", r"<speed> \1/s"),
         (r'("(?:examples|rows)_per_second"): [\d.]+', r"\1: <speed>"),
         (r"\b(127\.0\.0\.1|localhost):(?!8501|8600)\d+", r"\1:<port>"),
         (r"\b[\d.,]+ (s|ms|min|seconds)\b", r"<duration> \1"),
+        (r"(gs:// operations) .*", r"\1 <counts>"),
         (r"[ ─━]{2,}", " "),
     )
 )
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 BAR = re.compile(r"^(step \d+/\d+|[\d,]+ rows) [━╸╺]+ ")
 ELLIPSIS = "..."
+Lines = Sequence[str]
+Places = list[int | None]
+Agree = Callable[[str, str], bool]
+Align = Callable[[Lines, Lines], Places | None]
 
 
 def shown(text: str) -> list[str]:
@@ -56,25 +62,26 @@ def shown(text: str) -> list[str]:
     return kept
 
 
-def difference(expected: Sequence[str], actual: Sequence[str]) -> str | None:
-    """None where the lines agree, else a diff of them."""
-    if aligned(expected, actual) is not None:
+def difference(expected: Lines, actual: Lines, align: "Align | None" = None) -> str | None:
+    """None where the lines agree, by `aligned` unless another is given, else a diff of them."""
+    if (align or aligned)(expected, actual) is not None:
         return None
     masked = [[masked_line(line) for line in lines] for lines in (expected, actual)]
     return "\n".join(difflib.unified_diff(*masked, "on the page", "printed", lineterm="", n=2))
 
 
-def refreshed(expected: Sequence[str], actual: Sequence[str]) -> list[str]:
+def refreshed(expected: Lines, actual: Lines, align: "Align | None" = None) -> list[str]:
     """What the page is to say: with the same lines left out where the rest agrees, else all that was printed."""
-    places = aligned(expected, actual)
+    places = (align or aligned)(expected, actual)
     if places is None:
         return list(actual)
     kept = zip(expected, places, strict=True)
     return [line if place is None or ELLIPSIS in line else actual[place] for line, place in kept]
 
 
-def aligned(expected: Sequence[str], actual: Sequence[str]) -> list[int | None] | None:
+def aligned(expected: Lines, actual: Lines, agree: Agree | None = None) -> Places | None:
     """Which printed line each line of the page is, None for `...`; None in all where they do not agree."""
+    agree = agree or same
 
     @functools.cache
     def rest(i: int, j: int) -> tuple[int | None, ...] | None:
@@ -86,7 +93,7 @@ def aligned(expected: Sequence[str], actual: Sequence[str]) -> list[int | None] 
                 if found is not None:
                     return (None, *found)
             return None
-        if j < len(actual) and same(expected[i], actual[j]):
+        if j < len(actual) and agree(expected[i], actual[j]):
             found = rest(i + 1, j + 1)
             return None if found is None else (j, *found)
         return None
@@ -100,6 +107,27 @@ def aligned(expected: Sequence[str], actual: Sequence[str]) -> list[int | None] 
     return None if found is None else list(found)
 
 
+def aligned_by_words(expected: Lines, actual: Lines) -> Places | None:
+    """The same, whatever the numbers."""
+    return aligned(expected, actual, same_words)
+
+
+def aligned_in_any_order(expected: Lines, actual: Lines) -> Places | None:
+    """The same, for lines of several processes; with a `...` anywhere there may be others."""
+    left = list(range(len(actual)))
+    places: Places = []
+    for line in expected:
+        if line.strip() == ELLIPSIS:
+            places.append(None)
+            continue
+        found = next((j for j in left if same(line, actual[j])), None)
+        if found is None:
+            return None
+        left.remove(found)
+        places.append(found)
+    return places if None in places or not left else None
+
+
 def same(expected: str, actual: str) -> bool:
     """Whether two lines agree."""
     if ELLIPSIS in expected and ELLIPSIS not in actual:
@@ -107,6 +135,11 @@ def same(expected: str, actual: str) -> bool:
         line = masked_line(actual)
         return _equal(head, line[: len(head)]) and (not tail or line.endswith(tail))
     return _equal(masked_line(expected), masked_line(actual))
+
+
+def same_words(expected: str, actual: str) -> bool:
+    """Whether two lines agree but for their numbers."""
+    return same(NUMBER.sub("0", masked_line(expected)), NUMBER.sub("0", masked_line(actual)))
 
 
 def masked_line(line: str) -> str:

@@ -9,6 +9,7 @@ The folder has the checkout's `docs/examples`, `config.yaml`, `setup.py` and `tr
 """
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -82,11 +83,11 @@ def run(path: Path, *, slow: bool) -> Outcome:
                 for step in steps[block]:
                     ended = perform(step, block, shell, beside)
                     printed = [beside.as_on_the_page(line) for line in ended.lines]
-                    how = verdict(step, Ended(printed, ended.code))
+                    how = verdict(step, Ended(printed, ended.code), alignment(block))
                     commands += 1
                     if how:
                         differences.append(Difference(step.line, step.command, how))
-                    replaced.append((step.output_lines, outputs.refreshed(step.output, printed)))
+                    replaced.append((step.output_lines, outputs.refreshed(step.output, printed, alignment(block))))
     for (first, last), output in reversed(replaced):
         lines[first:last] = output
     return Outcome(tuple(differences), "\n".join([*lines, ""]), commands)
@@ -114,19 +115,29 @@ def perform(step: Step, block: Block, shell: Shell, beside: services.Beside) -> 
     command = beside.as_here(step.command)
     if "in the background" in block.marks and step == block.steps[-1]:
         return shell.start(command, until=lambda seen: _has(seen, step.output[-1], beside), deadline_s=DEADLINE_S)
-    if INTERRUPT in step.output:
-        before = step.output[step.output.index(INTERRUPT) - 1]
+    pressed = next((i for i, line in enumerate(step.output) if line.startswith(INTERRUPT)), 0)
+    if pressed:
+        before = step.output[pressed - 1]
         return shell.run(command, deadline_s=DEADLINE_S, interrupt_at=lambda seen: _has(seen, before, beside))
     return shell.run(command, deadline_s=DEADLINE_S)
 
 
-def verdict(step: Step, ended: Ended) -> str | None:
+def alignment(block: Block) -> outputs.Align:
+    """How the output of a block is compared, by its comments."""
+    if "numbers vary" in block.marks:
+        return outputs.aligned_by_words
+    return outputs.aligned_in_any_order if "in any order" in block.marks else outputs.aligned
+
+
+def verdict(step: Step, ended: Ended, align: outputs.Align) -> str | None:
     """How a command did not do what the page says, or None."""
-    fails = any(word in line for line in step.output for word in ("error:", "Killed", INTERRUPT))
-    how = outputs.difference(step.output, ended.lines)
-    if ended.code and not fails:
+    text = "\n".join(step.output)
+    may_fail = any(word in text for word in ("error:", "ERROR", "Killed", INTERRUPT))
+    fails = re.search(r"^[\w.]+: error: ", text, re.MULTILINE) and "|" not in step.command
+    how = outputs.difference(step.output, ended.lines, align)
+    if ended.code and not may_fail:
         return f"exit code {ended.code}\n" + "\n".join(ended.lines)
-    if ended.code == 0 and fails and INTERRUPT not in step.output:
+    if ended.code == 0 and fails:
         return "it ended well, and the page shows an error"
     return how
 

@@ -23,7 +23,7 @@ from types import TracebackType
 from docs.builder.outputs import shown
 
 
-COLUMNS = 110
+COLUMNS = 200
 TERMINAL = {"TERM": "dumb", "COLUMNS": str(COLUMNS), "LINES": "24"}  # it cannot move its cursor: no moving bars
 END_S = 30.0
 
