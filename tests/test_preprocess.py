@@ -192,7 +192,8 @@ def test_a_run_that_fails_leaves_nothing_that_says_it_is_whole_and_the_next_one_
     file.write_text(f"{text}2005,3,7.2,true,old,1,1,39,,,\n")
     code, out, err = run("babyweight", "--input", file, "--output", tmp_path / "out")
     problem = f"DirectRunner: {file}: line 4002: column mother_age: 'old': expected a whole number"
-    assert (code, out, err) == (1, [], [f"trainer.preprocess: error: {problem}"])
+    assert (code, err) == (1, [f"trainer.preprocess: error: {problem}"])
+    assert [json.loads(line)["message"] for line in out] == [f"reading {file.stat().st_size:,} bytes in 1 files"]
     assert not paths.exists(str(tmp_path / "out" / folder.STATS))
     file.write_text(text)
     assert done("babyweight", "--input", file, "--output", tmp_path / "out")["message"] == "done"
@@ -338,6 +339,13 @@ def test_a_runner_that_there_is_not_is_refused_in_one_line(raw_births, tmp_path)
     assert code == 1
     assert len(err) == 1
     assert err[0].startswith("trainer.preprocess: error: NoRunner: Unexpected pipeline runner")
+
+
+def test_a_flag_of_beam_without_its_value_is_one_line_too(raw_births, tmp_path):
+    words = ("--output", tmp_path / "out", "--", "--direct_num_workers=many")
+    code, _, err = run("babyweight", "--input", f"{raw_births}/*.csv", *words)
+    expected = "--direct_num_workers: invalid int value: 'many'; these are flags of Apache Beam"
+    assert (code, err) == (2, [f"trainer.preprocess: error: {expected}"])
 
 
 def test_without_beam_it_says_how_to_install_it(monkeypatch):

@@ -24,7 +24,7 @@ def test_rows_have_the_columns_and_types_that_preprocessing_reads(rows):
 
 def test_files_are_csv_as_bigquery_exports_it_and_a_seed_gives_the_same_bytes(tmp_path):
     for name, seed in (("a", 4), ("b", 4), ("c", 5)):
-        assert natality_table.write(str(tmp_path / name), rows=101, seed=seed, shards=2) == {"raw": 101}
+        assert natality_table.write(str(tmp_path / name), rows=101, seed=seed, shards=2) == {"births": 101}
     first, again, other = ([path.read_text() for path in sorted((tmp_path / name).iterdir())] for name in "abc")
     assert first == again
     assert not set(first) & set(other)
@@ -106,7 +106,7 @@ def test_files_of_another_set_are_not_mixed_with_the_new_ones(tmp_path):
 
 def test_the_command_makes_them(tmp_path, capsys):
     assert data.main(["natality", "--output", str(tmp_path / "out"), "--rows", "60", "--shards", "2"]) == 0
-    assert f"wrote {tmp_path}/out: 60 raw" in capsys.readouterr().out
+    assert f"wrote {tmp_path}/out: 60 births" in capsys.readouterr().out
     natality_table.write(str(tmp_path / "same"), rows=60, shards=2)
     for path in (tmp_path / "same").iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()

@@ -5,7 +5,9 @@ pipelines.check_visible("DataflowRunner", [output, *inputs])
 result = pipelines.run(build, runner="DataflowRunner", flags=["--project", "p"])
 """
 
+import contextlib
 import importlib.util
+import io
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -43,18 +45,31 @@ def run(build: Callable[[Any], None], *, runner: str, flags: Sequence[str]) -> A
     Whatever a runner raises, with the trace of a worker in its text, is a `RunError` of one line.
     """
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
     logging.getLogger(OF_BEAM).setLevel(logging.CRITICAL)
-    name = OF_LOCAL if runner == LOCAL else runner
+    options = _options([*flags, "--runner", OF_LOCAL if runner == LOCAL else runner])
     try:
-        pipeline = beam.Pipeline(options=PipelineOptions([*flags, "--runner", name]))
+        pipeline = beam.Pipeline(options=options)
         build(pipeline)
         result = pipeline.run()
         result.wait_until_finish()
     except Exception as error:
         raise RunError(f"{runner}: {_cause(error)}") from error
     return result
+
+
+def _options(flags: Sequence[str]) -> Any:
+    """A pipeline's options. For a flag without its value Beam would print its usage and end the process."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            options = PipelineOptions(list(flags))
+            options.get_all_options()
+        except SystemExit as error:
+            problem = said.getvalue().strip().rpartition("error: ")[2].removeprefix("argument ")
+            raise UsageError(f"{problem}; these are flags of Apache Beam") from error
+    return options
 
 
 def _cause(error: Exception) -> str:

@@ -55,6 +55,7 @@ def make_babyweight(args: argparse.Namespace, flags: list[str]) -> None:
     from trainer.preprocessing import blocks, pipeline  # Beam, which takes a while to import
 
     source = pipeline.of_table(table) if table else pipeline.of_blocks(blocks.cut(files))
+    log.info("reading %s", table or f"{size or 0:,} bytes in {len(files):,} files")
     with folder.begun(output, plan.names):
         stats = pipeline.run(output, recipe, source, plan, layout=layout, runner=args.runner, flags=flags)
     say("done", output, stats)

@@ -59,7 +59,7 @@ def write(directory: str, *, rows: int = ROWS, seed: int = 1, shards: int = 4) -
                 if not start:
                     file.write(f"{','.join(table.column_names)}\n".encode())
                 csv.write_csv(table, file, csv.WriteOptions(include_header=False, quoting_style="none"))
-    return {"raw": rows}
+    return {"births": rows}
 
 
 def draw(generator: np.random.Generator, rows: int) -> pa.Table:
