@@ -29,7 +29,7 @@ def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     logs.start(args.verbosity)
     job_dir = args.job_dir.rstrip("/") or "/"
     output = args.output or paths.join(job_dir, NAME)
-    if output.endswith("/") or paths.is_directory(output):
+    if args.output and (output.endswith("/") or paths.is_directory(output)):
         raise UsageError(f"--output: {output}: is a folder; expected a file, such as {paths.join(output, NAME)}")
 
     from trainer.reporting import writing  # matplotlib, which `--help` and a mistake do without

@@ -33,7 +33,7 @@ WIDTH, HEIGHT = 4.0, 2.6  # inches of 72 units; a page shows them at its own siz
 SETTINGS: Any = {  # whose type changes with the versions of matplotlib
     "svg.fonttype": "none",
     "svg.hashsalt": "trainer",
-    "font.size": 8.5,
+    "font.size": 9.0,
     "axes.edgecolor": SOFT,
     "axes.labelcolor": SOFT,
     "axes.linewidth": 0.6,
@@ -59,7 +59,7 @@ SETTINGS: Any = {  # whose type changes with the versions of matplotlib
     "legend.columnspacing": 1.0,
     "legend.handletextpad": 0.5,
     "legend.labelcolor": SOFT,
-    "axes.titlesize": 8.5,
+    "axes.titlesize": 9.0,
     "axes.titlepad": 4,
     "path.simplify": False,  # what is drawn is decimated already, by a rule that keeps the extremes
 }

@@ -59,8 +59,11 @@ def answer(question: Question, say: Say) -> Found:
             known |= {"metric": experiment.metric, "goal": experiment.goal}
             source = _source(experiment)
             known["eval_files"] = source.files
-            with _noting(problems, "data"):
-                known["files"] = {**_files(question.train_files, source), **_files(source.files, source)}
+            files: dict[str, FileFacts] = {}
+            known["files"] = files
+            for given in (source.files, question.train_files):
+                with _noting(problems, "data"):
+                    files |= _files(given, source)
             if question.export:
                 model = _loaded(question.export)
                 known |= {"signatures": model.signatures, "request": _example(model)}
