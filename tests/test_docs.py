@@ -4,6 +4,7 @@ What runs the commands is `docs/builder`; `python -m docs.run --write PAGE` puts
 """
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -262,6 +263,14 @@ def test_a_progress_bar_is_no_part_of_the_output():
 
 
 def test_commands_run_at_a_terminal_of_their_own(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as where tests run in the background
+    try:
+        run_at_a_terminal(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def run_at_a_terminal(tmp_path):
     with Shell(str(tmp_path), {"PATH": "/usr/bin:/bin"}) as shell:
         assert shell.run("test -t 1 && echo to a terminal; exit 3", deadline_s=20).lines == ["to a terminal"]
         interrupted = shell.run(

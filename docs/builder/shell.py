@@ -118,7 +118,8 @@ class Shell:
     def _begin(self, command: str) -> Running:
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-        words = ["setsid", "--ctty", "--wait", "bash", "-c", command]  # its own terminal, so that Ctrl-C is its own
+        # A terminal of its own, so that Ctrl-C is its own; which whoever started us in the background had ignored.
+        words = ["env", "--default-signal=INT", "setsid", "--ctty", "--wait", "bash", "-c", command]
         streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
         process = subprocess.Popen(words, cwd=self.folder, env=self.environ, **streams)
         os.close(theirs)
