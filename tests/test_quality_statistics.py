@@ -26,7 +26,8 @@ floats = st.one_of(
     st.none(),
 )
 texts = st.one_of(st.none(), st.sampled_from(["True", "None", "", "Ω"]), st.text("abc", min_size=1, max_size=4))
-rows = st.lists(st.tuples(floats, texts), max_size=60)
+row = st.tuples(floats, texts)
+rows = st.integers(0, 60).flatmap(lambda count: st.lists(row, min_size=count, max_size=count))  # else most are short
 
 
 def table(part):
@@ -45,8 +46,8 @@ def written(statistics):
 @pytest.fixture
 def few_kept(monkeypatch):
     """Limits that a small table passes."""
-    monkeypatch.setattr(numbers, "VALUES_KEPT", 5)
-    monkeypatch.setattr(words, "WORDS_KEPT", 5)
+    monkeypatch.setattr(numbers, "VALUES_KEPT", 3)
+    monkeypatch.setattr(words, "WORDS_KEPT", 3)
 
 
 @given(rows=rows, cuts=st.lists(st.integers(0, 60), max_size=6), random=st.randoms(use_true_random=False))
@@ -72,7 +73,8 @@ def test_so_they_do_where_there_are_more_values_and_words_than_are_kept(few_kept
 @given(rows=rows)
 def test_statistics_say_what_the_values_are(rows):
     column = of(table(rows)).columns["number"]
-    present = [value for value, _ in rows if value is not None and abs(value) <= numbers.FLOAT32_MAX]
+    finite = [value for value, _ in rows if value is not None and abs(value) <= numbers.FLOAT32_MAX]
+    present = [0.0 if abs(value) < numbers.FLOAT32_LEAST else value for value in finite]
     assert of(table(rows)).rows == len(rows)
     assert column.missing == sum(value is None or math.isnan(value) for value, _ in rows)
     assert column.infinite == len(rows) - column.missing - len(present)
@@ -81,6 +83,7 @@ def test_statistics_say_what_the_values_are(rows):
     assert column.minimum == min(present, default=math.inf)
     assert column.maximum == max(present, default=-math.inf)
     assert column.total == sum(map(Fraction, present))
+    assert column.squares == sum(Fraction(value) ** 2 for value in present)
     assert column.counts == {value: present.count(value) for value in present}
 
     words = of(table(rows)).columns["word"]
@@ -234,6 +237,11 @@ def test_all_bytes_are_counted_by_value_and_one_more_value_is_not():
     assert numbers.numbers_of(np.arange(256.0)).exact
     assert numbers.numbers_of(np.arange(256, dtype=np.uint8)) == numbers.numbers_of(np.arange(256.0))
     assert not numbers.numbers_of(np.arange(257.0)).exact
+
+
+def test_a_number_too_small_for_32_bits_is_zero():
+    column = numbers.numbers_of(np.array([5e-324, -1e-50, 2.0**-149]))
+    assert (column.zeros, column.maximum, column.minimum) == (2, 2.0**-149, 0.0)
 
 
 def test_a_number_too_large_for_32_bits_counts_as_infinite():

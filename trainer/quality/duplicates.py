@@ -94,7 +94,7 @@ def hashes(table: pa.Table, names: Sequence[str]) -> np.ndarray:
         column = table.column(name).combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
-        found = _mixed(found * PRIME + _values(column))
+        found = _mixed(found + _values(column))
     return found
 
 

@@ -26,6 +26,7 @@ BUCKET_SHIFT = np.uint64(52 - 6)  # a double without the last bits of its 52 beh
 CHUNK = 1 << 24  # values whose halves still add up exactly in a double: 2**27 each
 SAMPLE = 4096
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_LEAST = 2.0**-149  # what is nearer to zero is zero in 32 bits; and its square would not be exact in 64
 SPLITTER = 2.0**27 + 1
 
 
@@ -81,6 +82,7 @@ def numbers_of(values: np.ndarray, *, missing: int = 0) -> Numbers:
         return _exact({float(i): int(found[i]) for i in np.flatnonzero(found)}, missing=missing)
     every = values.reshape(-1).astype(np.float64) + 0.0  # -0.0 becomes 0.0
     finite = every[np.abs(every) <= FLOAT32_MAX]
+    finite[np.abs(finite) < FLOAT32_LEAST] = 0.0
     absent = int(np.isnan(every).sum())
     missing, infinite = missing + absent, every.size - absent - finite.size
     if not finite.size:
