@@ -108,6 +108,17 @@ def test_whole_numbers_may_be_written_as_pandas_does(births, tmp_path):
     same(read(tmp_path / "births.parquet"), births)
 
 
+def test_what_is_not_a_number_is_missing(births, tmp_path):
+    few = births.slice(0, 3)
+    nan = pa.array([39.0, float("nan"), None])
+    pq.write_table(
+        few.set_column(7, "gestation_weeks", nan).set_column(2, "weight_pounds", nan), tmp_path / "a.parquet"
+    )
+    found = read(tmp_path / "a.parquet")
+    assert found["gestation_weeks"].to_pylist() == [39, None, None]
+    assert found["weight_pounds"].to_pylist() == [39.0, None, None]
+
+
 def test_parquet_columns_may_have_any_type_that_says_the_same(births, tmp_path):
     few = births.slice(0, 100)
     other = few.set_column(0, "year", few["year"].cast(pa.decimal128(19, 0)))
@@ -139,6 +150,17 @@ def test_a_bad_value_is_named_with_its_line(tmp_path, monkeypatch, column, value
     with pytest.raises(RunError) as failed:
         read(file, block_bytes=block_bytes)
     assert str(failed.value).startswith(f"{file}: line 68: {problem}")
+
+
+def test_the_line_is_right_wherever_a_block_begins(tmp_path):
+    line = ",".join("" if value is None else str(value) for value in ROW.values())
+    lines = [line] * 40
+    lines[30] = line.replace("26", "26.5")
+    file = tmp_path / "births.csv"
+    file.write_text("\n".join([NAMES, *lines, ""]))
+    for block_bytes in range(600, 600 + len(line) + 1):  # one of which ends where a line does
+        with pytest.raises(RunError, match=r"line 32: column mother_age"):
+            read(file, block_bytes=block_bytes)
 
 
 def test_a_bad_value_of_a_parquet_file_is_named_with_its_row(tmp_path):
