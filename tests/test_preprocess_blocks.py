@@ -163,7 +163,9 @@ def test_the_line_is_right_wherever_a_block_begins(tmp_path):
             read(file, block_bytes=block_bytes)
 
 
-def test_a_bad_value_of_a_parquet_file_is_named_with_its_row(tmp_path):
+@pytest.mark.parametrize("table_rows", [1 << 17, 3])
+def test_a_bad_value_of_a_parquet_file_is_named_with_its_row(tmp_path, monkeypatch, table_rows):
+    monkeypatch.setattr(blocks, "TABLE_ROWS", table_rows)
     rows = pa.Table.from_pylist([ROW] * 50)
     ages = pa.array([26.0] * 33 + [26.5] + [26.0] * 16)
     pq.write_table(rows.set_column(4, "mother_age", ages), tmp_path / "births.parquet", row_group_size=20)

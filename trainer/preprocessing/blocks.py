@@ -28,6 +28,7 @@ from trainer.storage import paths
 
 BLOCK_BYTES = 32 << 20
 TABLE_BYTES = 8 << 20  # of text, in a table
+TABLE_ROWS = 1 << 17  # the same of Parquet
 FILES_AT_ONCE = 16  # a bucket takes its time for each answer
 REFUSED = (pa.ArrowException, ValueError, TypeError)
 
@@ -159,7 +160,7 @@ def _read_parquet(block: Block, row_group: int) -> Iterator[pa.Table]:
     with paths.open_input(path, known=known) as file:
         opened = _parquet(file, path)
         before = sum(opened.metadata.row_group(index).num_rows for index in range(row_group))
-        for batch in opened.iter_batches(row_groups=[row_group], columns=list(raw.COLUMNS)):
+        for batch in opened.iter_batches(TABLE_ROWS, row_groups=[row_group], columns=list(raw.COLUMNS)):
             table = pa.Table.from_batches([batch])
             try:
                 yield raw.typed(table)
