@@ -3,6 +3,7 @@
 What runs the commands is `docs/builder`; `python -m docs.run --write PAGE` puts what they print into a page.
 """
 
+import os
 import re
 import signal
 import subprocess
@@ -36,9 +37,8 @@ def name_of(path):
 
 def held(path, *, slow):
     """Run a page, and say all that differs."""
-    lacking = page.data_it_lacks(path.read_text())
-    if lacking:
-        pytest.skip(f"{page.DATA}: no {' or '.join(lacking)}; TRAINER_DATA names the folder that has it")
+    if lacking := page.lacking(path.read_text()):
+        pytest.skip(f"not there: {', '.join(lacking)}; TRAINER_DATA names the folder of the data")
     outcome = page.run(path, slow=slow)
     assert outcome.commands
     assert not outcome.differences, "\n\n".join(map(str, outcome.differences))
@@ -186,6 +186,14 @@ def test_fields_say_what_their_comments_and_flags_say():
 # The runner
 
 
+def test_a_page_says_what_it_lacks(monkeypatch, tmp_path):
+    monkeypatch.setattr(page, "DATA", tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert page.lacking("<!-- page: data mnist -->\n$ curl x") == [str(tmp_path / "mnist"), "curl", "setsid"]
+    (tmp_path / "mnist").mkdir()
+    assert page.lacking("<!-- page: data mnist -->") == ["setsid"]
+
+
 def test_blocks_are_found_with_their_comments_and_commands():
     text = "\n".join(
         [
@@ -258,6 +266,24 @@ def test_three_dots_stand_for_any_lines_and_stay():
     assert outputs.refreshed(["other"], printed) == printed
 
 
+def test_lines_of_several_processes_may_come_in_any_order():
+    printed = ["worker  b", "chief  a", "chief  a"]
+    align = outputs.aligned_in_any_order
+    assert outputs.difference(["chief  a", "chief  a", "worker  b"], printed, align) is None
+    assert outputs.difference(["chief  a", "..."], printed, align) is None
+    assert outputs.difference(["chief  a", "worker  b"], printed, align) is not None
+    assert outputs.difference(["worker  b", "worker  b", "..."], printed, align) is not None
+    assert outputs.refreshed(["chief  a", "..."], printed, align) == ["chief  a", "..."]
+
+
+def test_numbers_may_vary_while_the_words_do_not():
+    align = outputs.aligned_by_words
+    assert (
+        outputs.difference(["resumed at step 4344: 656 to train"], ["resumed at step 1: 4,999 to train"], align) is None
+    )
+    assert outputs.difference(["resumed at step 4344"], ["restored at step 4344"], align) is not None
+
+
 def test_a_progress_bar_is_no_part_of_the_output():
     assert outputs.shown("a\tb\r\nstep 10/10 ━━━━━━ 5 examples/s 0:00:00\r\n\r\ndone\r\n") == ["a       b", "done"]
 
@@ -304,6 +330,95 @@ def test_a_page_that_shows_something_else_does_not_hold(tmp_path, shown, how):
         assert not outcome.differences
     else:
         assert how in str(outcome.differences[0])
+
+
+def test_comments_say_what_runs_beside_a_page_and_how_its_output_is_compared(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(EVERY_COMMENT)
+    if lacking := page.lacking(EVERY_COMMENT):
+        pytest.skip(f"not there: {', '.join(lacking)}")
+    outcome = page.run(path, slow=False)
+    assert not outcome.differences, "\n\n".join(map(str, outcome.differences))
+    assert outcome.rewritten == EVERY_COMMENT.replace("14 and 15", "1 and 2")
+    assert outcome.commands == 7
+    slow = page.run(path, slow=True)
+    assert [difference.command for difference in slow.differences] == ["echo slow"]
+
+
+EVERY_COMMENT = """# Page
+
+<!-- page: bucket births -->
+
+<!-- file: server.py -->
+```python
+import http.server
+
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello from 127.0.0.1:%d" % self.server.server_port)
+    def log_message(self, *words):
+        pass
+
+server = http.server.HTTPServer(("127.0.0.1", int("127.0.0.1:8501".split(":")[1])), Hello)
+print("listening on http://127.0.0.1:%d/" % server.server_port, flush=True)
+server.serve_forever()
+```
+
+<!-- in the background -->
+```console
+$ echo first
+first
+$ python server.py
+listening on http://127.0.0.1:8501/
+```
+
+```console
+$ curl -s http://127.0.0.1:8501/
+hello from 127.0.0.1:8501
+$ curl -s $STORAGE_EMULATOR_HOST/storage/v1/b/births | grep -o '"name": *"births"' | tr -d ' '
+"name":"births"
+```
+
+<!-- numbers vary -->
+```console
+$ echo 1 and 2
+14 and 15
+```
+
+<!-- in any order -->
+```console
+$ printf 'b\\na\\n'
+a
+b
+```
+
+<!-- slow -->
+```console
+$ echo slow
+fast
+```
+
+<!-- needs a cloud -->
+```console
+$ exit 1
+```
+
+```console
+$ echo begun; trap 'exit 130' INT; while :; do sleep 0.05; done
+begun
+^C
+```
+"""
+
+
+def test_commands_do_not_see_what_a_platform_has_set(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    monkeypatch.setenv("AIP_MODEL_DIR", "gs://b/model")
+    environ = page.environment(os.environ, "/first")
+    assert not {"TF_CONFIG", "AIP_MODEL_DIR"} & set(environ)
+    assert environ["PATH"].split(os.pathsep)[:2] == ["/first", str(Path(sys.executable).parent)]
 
 
 def test_a_file_of_a_page_is_written_and_its_output_refreshed(tmp_path):

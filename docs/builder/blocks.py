@@ -128,8 +128,6 @@ def _marks(before: list[str]) -> tuple[str, ...]:
 
 def _goes_on(command: str) -> bool:
     """Whether a shell would ask for another line: after a backslash, or within a quote."""
-    if command.endswith("\\"):
-        return True
     try:
         shlex.split(command, comments=True)
     except ValueError:

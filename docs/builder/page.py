@@ -10,6 +10,7 @@ The folder has the checkout's `docs/examples`, `config.yaml`, `setup.py` and `tr
 
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 DATA = Path(os.environ.get("TRAINER_DATA", ROOT.parent / "shared" / "data"))
 LINKED = ("config.yaml", "setup.py", "trainer", "docs/examples", "Makefile", "README.md")
 DEADLINE_S = 600.0
+PROGRAMS = ("curl", "setsid")  # setsid gives each command its terminal
 INTERRUPT = "^C"
 PLATFORM = ("AIP_", "TF_CONFIG", "CLUSTER_SPEC", "CLOUD_ML_", "GOOGLE_CLOUD_", "TF_CPP_", "PYTHONPATH", "COLUMNS")
 
@@ -57,10 +59,13 @@ def with_commands() -> list[Path]:
     return [page for page in runnable if any(b.is_console and not b.needs for b in blocks(page.read_text()))]
 
 
-def data_it_lacks(page: str) -> list[str]:
-    """The folders of real data that a page says it needs, `<!-- page: data mnist -->`, and that are not there."""
-    wanted = [mark.split()[1] for mark in page_marks(page) if mark.startswith("data ")]
-    return [name for name in wanted if not (DATA / name).is_dir()]
+def lacking(page: str) -> list[str]:
+    """What a page needs that is not there: folders of real data, `<!-- page: data mnist -->`, and programs."""
+    data = [mark.split()[1] for mark in page_marks(page) if mark.startswith("data ")]
+    programs = [name for name in PROGRAMS if name in page or name == "setsid"]
+    return [str(DATA / name) for name in data if not (DATA / name).is_dir()] + [
+        name for name in programs if shutil.which(name) is None
+    ]
 
 
 def run(path: Path, *, slow: bool) -> Outcome:
