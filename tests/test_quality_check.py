@@ -367,6 +367,17 @@ def test_a_parquet_row_that_training_stops_at_is_named_by_its_row(tmp_path):
     assert "train.parquet: row 11: column x: None is a missing value" in said(report, "ERROR", "rows")[0]
 
 
+def test_keys_are_compared_as_text_whatever_their_type(tmp_path):
+    spec = InputSpec((number("x"),), number("y"), columns=("x", "y", "id"), key="id")
+    ids = [2**60 + i for i in range(50)]
+    table = pa.table({"x": np.arange(50.0), "y": np.arange(50.0), "id": ids})
+    pq.write_table(table, tmp_path / "train.parquet")
+    (tmp_path / "eval.csv").write_text("".join(f"{i},{i},{key}\n" for i, key in enumerate([*ids[:3], 1, 2, 3, 4])))
+    report = check.perform(spec, [f"{tmp_path}/train.parquet"], [f"{tmp_path}/eval.csv"])
+    (text,) = said(report, check="duplicates")
+    assert text.startswith("examples: 3 of 7 (42.9%) are also among those to train on; expected about 0.0%")
+
+
 def write_digits(folder, side, images, labels):
     for name, array in ((f"{side}-images-idx3-ubyte", images), (f"{side}-labels-idx1-ubyte", labels)):
         paths.write_bytes(f"{folder}/{name}", encode(array.astype(np.uint8)))

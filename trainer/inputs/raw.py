@@ -26,7 +26,8 @@ class Rows:
     """Some rows of a file that can be trained on, and what is wrong with the others among them.
 
     `table` has null for what is missing; numbers are float32 or int32, words are text, a vector is a list of its stored
-    values. The number of a bad row is its line, its row (from 1) or its record (from 0), as `place` says.
+    values, and other columns are text or bytes. The number of a bad row is its line, its row (from 1) or its record
+    (from 0), as `place` says.
     """
 
     table: pa.Table
@@ -95,6 +96,9 @@ def _parquet(spec: InputSpec, unit: Unit, others: Sequence[str]) -> Rows:
         wanted = [*(feature.name for feature in spec.read), *others]
         table = file.read_row_groups(list(range(unit.start, unit.stop)), columns=wanted)
         before = sum(file.metadata.row_group(i).num_rows for i in range(unit.start))
+    for name in others:
+        if table.column(name).type not in (pa.binary(), pa.large_binary()):
+            table = table.set_column(table.column_names.index(name), name, table.column(name).cast(pa.string()))
     return _judged(spec, table, range(before + 1, before + 1 + table.num_rows), "row")
 
 

@@ -25,6 +25,7 @@ RUN_HASHES = 4 << 20  # in memory at once: 32 MiB
 PARTITIONS = 256
 WIDE = 256  # bytes of a text, up to which all are padded to the longest
 MISSING = np.uint64(0x9E3779B97F4A7C15)
+TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 PRIME = np.uint64(0x100000001B3)
 
 
@@ -107,7 +108,7 @@ def _values(column: pa.Array) -> np.ndarray:
     if pa.types.is_fixed_size_list(column.type):
         content = column.flatten().to_numpy(zero_copy_only=False).view(np.uint8).reshape(len(column), -1)
         return _bytes(content, np.full(len(column), content.shape[1]))
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_binary(column.type):
+    if column.type in TEXTS:
         return _texts(column.cast(pa.large_binary()))
     values = compute.fill_null(column.cast(pa.float64(), safe=False), float("nan"))
     return np.asarray((values.to_numpy(zero_copy_only=False) + 0.0).view(np.uint64))
