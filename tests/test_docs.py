@@ -37,7 +37,7 @@ def name_of(path):
 
 def held(path, *, slow):
     """Run a page, and say all that differs."""
-    if lacking := page.lacking(path.read_text()):
+    if lacking := page.lacking(path.read_text(), slow=slow):
         pytest.skip(f"not there: {', '.join(lacking)}; TRAINER_DATA names the folder of the data")
     outcome = page.run(path, slow=slow)
     assert outcome.commands
@@ -189,9 +189,10 @@ def test_fields_say_what_their_comments_and_flags_say():
 def test_a_page_says_what_it_lacks(monkeypatch, tmp_path):
     monkeypatch.setattr(page, "DATA", tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")
-    assert page.lacking("<!-- page: data mnist -->\n$ curl x") == [str(tmp_path / "mnist"), "curl", "setsid"]
+    assert page.lacking("<!-- page: data mnist -->\n$ curl x", slow=True) == [str(tmp_path / "mnist"), "curl", "setsid"]
+    assert page.lacking("<!-- page: data mnist -->", slow=False) == ["setsid"]
     (tmp_path / "mnist").mkdir()
-    assert page.lacking("<!-- page: data mnist -->") == ["setsid"]
+    assert page.lacking("<!-- page: data mnist -->", slow=True) == ["setsid"]
 
 
 def test_blocks_are_found_with_their_comments_and_commands():
@@ -335,7 +336,7 @@ def test_a_page_that_shows_something_else_does_not_hold(tmp_path, shown, how):
 def test_comments_say_what_runs_beside_a_page_and_how_its_output_is_compared(tmp_path):
     path = tmp_path / "page.md"
     path.write_text(EVERY_COMMENT)
-    if lacking := page.lacking(EVERY_COMMENT):
+    if lacking := page.lacking(EVERY_COMMENT, slow=True):
         pytest.skip(f"not there: {', '.join(lacking)}")
     outcome = page.run(path, slow=False)
     assert not outcome.differences, "\n\n".join(map(str, outcome.differences))

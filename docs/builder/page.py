@@ -59,9 +59,9 @@ def with_commands() -> list[Path]:
     return [page for page in runnable if any(b.is_console and not b.needs for b in blocks(page.read_text()))]
 
 
-def lacking(page: str) -> list[str]:
-    """What a page needs that is not there: folders of real data, `<!-- page: data mnist -->`, and programs."""
-    data = [mark.split()[1] for mark in page_marks(page) if mark.startswith("data ")]
+def lacking(page: str, *, slow: bool) -> list[str]:
+    """What a page needs that is not there: programs and, in its slow blocks, data, as in `<!-- page: data mnist -->`."""
+    data = [mark.split()[1] for mark in page_marks(page) if mark.startswith("data ") and slow]
     programs = [name for name in PROGRAMS if name in page or name == "setsid"]
     return [str(DATA / name) for name in data if not (DATA / name).is_dir()] + [
         name for name in programs if shutil.which(name) is None
