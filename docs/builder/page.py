@@ -60,7 +60,7 @@ def with_commands() -> list[Path]:
 
 
 def lacking(page: str, *, slow: bool) -> list[str]:
-    """What a page needs that is not there: programs and, in its slow blocks, data, as in `<!-- page: data mnist -->`."""
+    """What a page needs that is not there: programs and, in slow blocks, data (`<!-- page: data mnist -->`)."""
     data = [mark.split()[1] for mark in page_marks(page) if mark.startswith("data ") and slow]
     programs = [name for name in PROGRAMS if name in page or name == "setsid"]
     return [str(DATA / name) for name in data if not (DATA / name).is_dir()] + [
