@@ -62,6 +62,22 @@ def test_all_files_one_after_the_other_are_the_same_bytes_for_any_number_pieces_
     assert [found for found, _ in files] == [content.count(b"\n") for _, content in files]
 
 
+def test_only_files_with_a_share_of_some_rows_are_named(rows):
+    keyed = shards.keyed(rows.slice(0, 3), "csv")
+    shares = dict(shards.divided(keyed, Plan("csv", 50, 1), "train"))
+    assert 1 <= len(shares) <= 3
+    assert sum(map(len, shares.values())) == 3
+    assert all(map(len, shares.values()))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_slice_of_a_table_is_written_as_itself(rows, tmp_path, form):
+    keyed = shards.keyed(rows, form)
+    for name, few in (("slice", keyed.slice(100, 20)), ("copy", keyed.take(list(range(100, 120))))):
+        shards.write(str(tmp_path), name, [few], form)
+    assert (tmp_path / "slice").read_bytes() == (tmp_path / "copy").read_bytes()
+
+
 def test_files_are_of_about_one_size(rows, tmp_path):
     sizes = [found for found, _ in written(tmp_path, rows, "csv", 5, [], [0])][:5]
     assert min(sizes) > 0.8 * max(sizes)
