@@ -154,8 +154,8 @@ def _write_lines(file: _Counted, table: pa.Table, order: np.ndarray) -> None:
         rows = table.take(pa.array(order[start : start + WRITE_ROWS]))
         text = compute.binary_join_element_wise(rows[LINE].combine_chunks(), _hex(rows[KEY]), ",")
         ended = compute.binary_join_element_wise(text, "", "\n").cast(pa.binary())
-        offsets, content = np.frombuffer(ended.buffers()[1], np.int32), ended.buffers()[2]
-        file.write(content.slice(offsets[ended.offset], offsets[ended.offset + len(ended)]))
+        _, offsets, content = ended.buffers()
+        file.write(content.slice(0, int(np.frombuffer(offsets, np.int32)[len(ended)])))
 
 
 def _write_parquet(file: _Counted, table: pa.Table, order: np.ndarray) -> None:
