@@ -149,7 +149,7 @@ def test_the_evaluation_has_every_example_once_and_finds_what_was_recorded(babyw
     recorded = min(line["rmse"] for line in journal.read_lines(babyweight_job))
     found = float(re.search(r"RMSE (\d+\.\d+) ", text)[1])
     assert found == pytest.approx(recorded, abs=6e-5)
-    assert f"rmse, as recorded with the export {recorded:.4f}" in text
+    assert f"recorded rmse {recorded:.4f}" in text
 
 
 def test_slices_follow_from_the_input_spec(babyweight_page, iris_page):

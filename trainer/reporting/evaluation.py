@@ -63,6 +63,7 @@ class Classification:
     count: int
     left_out: int
     accuracy: Interval
+    wrong: int  # examples
     loss: float | None  # the mean cross-entropy
     matrix: np.ndarray | None  # (K, K), for classes that are few
     scores: tuple[Scores, ...]
@@ -141,6 +142,7 @@ def _classification(predicted: Predicted, kind: kinds.Classes) -> Classification
         count=len(labels),
         left_out=len(predicted) - len(labels),
         accuracy=accuracy,
+        wrong=int(np.sum(labels != classes)),
         loss=None if probabilities is None else float(classification.losses(labels, probabilities).mean()),
         matrix=matrix if size <= MATRIX_CLASSES else None,
         scores=tuple(classification.per_class(matrix)),

@@ -13,17 +13,18 @@ FILTERS = ("number", "signed", "fixed", "interval", "percent", "size", "duration
 
 
 def number(value: float | None) -> str:
-    """Four digits, and all digits of a great one; a dash for none."""
+    """Five digits, and all digits of a great one; a dash for none."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.5g}"
 
 
 def signed(value: float | None) -> str:
     """A difference."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    return f"{'−' if value < 0 else '+'}{number(abs(value))}"
+    sign = "−" if value < 0 else "+" if value else ""
+    return sign + (number(abs(value)) if abs(value) >= 1000 else f"{abs(value):.3g}")
 
 
 def fixed(value: float, places: int = 4) -> str:
