@@ -20,19 +20,19 @@ from pathlib import Path
 
 def ours(pattern: str, output: str) -> dict[str, float]:
     """Seconds of the pipeline."""
-    from trainer.preprocessing import blocks, folder, pipeline, shards
+    from trainer.preprocessing import blocks, folder, pipeline, plan
     from trainer.storage import paths
 
     began = time.monotonic()
     files = paths.expand([pattern])
-    plan = shards.plan("csv", size=0, train=None, evaluation=None)
+    wanted = plan.of("csv", size=0, train=None, evaluation=None)
     recipe = {"input": folder.described(files)}
-    with folder.begun(output, plan.names):
+    with folder.begun(output, wanted.names):
         stats = pipeline.run(
             output,
             recipe,
             pipeline.of_blocks(blocks.cut(files)),
-            plan,
+            wanted,
             layout="babyweight",
             runner="DirectRunner",
             flags=[],

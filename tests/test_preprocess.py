@@ -21,7 +21,7 @@ import pytest
 from tests.preprocessing import ROOT, Terminal, done, parts, run, start
 from trainer import pipelines
 from trainer.inputs.source import open_source
-from trainer.preprocessing import blocks, folder, raw, shards
+from trainer.preprocessing import blocks, folder, plan, raw
 from trainer.quality import statistics
 from trainer.samples import natality_table
 from trainer.settings import experiments
@@ -254,14 +254,14 @@ def test_workers_in_other_processes_write_the_same(raw_births, births, gcs):
 def test_rows_of_bigquery_become_the_files_that_its_csv_would(raw_births, births, tmp_path):
     table = pa.concat_tables([pyarrow.csv.read_csv(path) for path in sorted(raw_births.iterdir())])
     rows = raw.typed(table).to_pylist()  # int, float, bool and None, as Beam's reader gives them
-    plan = shards.Plan("csv", 4, 2)
+    wanted = plan.Plan("csv", 4, 2)
     output, recipe = str(tmp_path / "out"), {"input": "p.d.t"}
-    with folder.begun(output, plan.names):
+    with folder.begun(output, wanted.names):
         found = pipeline.run(
             output,
             recipe,
             lambda p: pipeline.of_rows(p | beam.Create(rows)),
-            plan,
+            wanted,
             layout="babyweight",
             runner="DirectRunner",
             flags=[],

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import ConflictError, RunError, UsageError
-from trainer.preprocessing import births, folder, layouts, raw, shards, tally
-from trainer.preprocessing.shards import Plan
+from trainer.preprocessing import births, folder, layouts, plan, raw, shards, tally
+from trainer.preprocessing.plan import Plan
 from trainer.quality import statistics
 from trainer.samples import natality_table
 from trainer.storage import commit, lease, paths
@@ -29,11 +29,11 @@ def rows():
 
 def written(folder, rows, form, count, cuts, order):
     """Write the rows in pieces, in some order; the bytes of each file."""
-    plan = Plan(form, count, 1)
+    wanted = Plan(form, count, 1)
     pieces = [rows.slice(a, b - a) for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
-    shares = {name: [] for name in plan.names}
+    shares = {name: [] for name in wanted.names}
     for index in order:
-        for name, share in shards.divided(shards.keyed(pieces[index], form), plan, "train"):
+        for name, share in shards.divided(shards.keyed(pieces[index], form), wanted, "train"):
             shares[name].append(shards.unpacked(shards.packed(share)))
     empty = shards.keyed(rows.slice(0, 0), form)
     for name, tables in shares.items():
@@ -118,8 +118,8 @@ def test_a_file_without_rows_is_there_all_the_same(rows, tmp_path, form):
     ],
 )
 def test_how_many_files_there_are_follows_from_the_size_of_the_input(given, expected):
-    plan = shards.plan("csv", **{"train": None, "evaluation": None, **given})
-    assert (plan.train, plan.eval) == expected
+    made = plan.of("csv", **{"train": None, "evaluation": None, **given})
+    assert (made.train, made.eval) == expected
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_how_many_files_there_are_follows_from_the_size_of_the_input(given, expe
 )
 def test_an_impossible_number_of_files_is_refused(train, evaluation, flag):
     with pytest.raises(UsageError, match=f"{flag}: expected 1 to 99,999"):
-        shards.plan("csv", size=None, train=train, evaluation=evaluation)
+        plan.of("csv", size=None, train=train, evaluation=evaluation)
 
 
 # The folder

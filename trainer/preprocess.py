@@ -38,17 +38,17 @@ def main(argv: list[str]) -> int:
 def make_babyweight(args: argparse.Namespace, flags: list[str]) -> None:
     """Check what is asked for, then run the pipeline, unless it ran here before."""
     pipelines.check_installed("babyweight")
-    from trainer.preprocessing import bigquery, folder, shards  # numpy and Arrow, which `--help` does without
+    from trainer.preprocessing import bigquery, folder, plan  # numpy and Arrow, which `--help` does without
 
     output, table = args.output.rstrip("/"), bigquery.table(args.input, flags)
     files = [] if table else paths.expand(args.input)
     pipelines.check_visible(args.runner, [output, *files])
     made_of = folder.described(files)
     size = None if table else sum(file["size"] for file in made_of)
-    plan = shards.plan(args.format, size=size, train=args.train_shards, evaluation=args.eval_shards)
+    wanted = plan.of(args.format, size=size, train=args.train_shards, evaluation=args.eval_shards)
     layout = "ultrasound" if args.ultrasound else "babyweight"
-    recipe: dict[str, Any] = {"input": table or made_of, "columns": layout, "format": plan.form}
-    recipe |= {"train_shards": plan.train, "eval_shards": plan.eval}
+    recipe: dict[str, Any] = {"input": table or made_of, "columns": layout, "format": wanted.form}
+    recipe |= {"train_shards": wanted.train, "eval_shards": wanted.eval}
     if stats := folder.finished(output, recipe):
         say("nothing to do", output, stats)
         return
@@ -56,8 +56,8 @@ def make_babyweight(args: argparse.Namespace, flags: list[str]) -> None:
 
     source = pipeline.of_table(table) if table else pipeline.of_blocks(blocks.cut(files))
     log.info("reading %s", table or f"{size or 0:,} bytes in {len(files):,} files")
-    with folder.begun(output, plan.names):
-        stats = pipeline.run(output, recipe, source, plan, layout=layout, runner=args.runner, flags=flags)
+    with folder.begun(output, wanted.names):
+        stats = pipeline.run(output, recipe, source, wanted, layout=layout, runner=args.runner, flags=flags)
     say("done", output, stats)
 
 

@@ -21,7 +21,8 @@ from trainer.preprocessing import bigquery, blocks, folder, layouts, raw, shards
 from trainer.preprocessing import births as rules
 from trainer.preprocessing.blocks import Block
 from trainer.preprocessing.folder import Recipe
-from trainer.preprocessing.shards import PARTS, Plan, Written
+from trainer.preprocessing.plan import PARTS, Plan
+from trainer.preprocessing.shards import Written
 from trainer.preprocessing.tally import Tally
 from trainer.quality import statistics
 

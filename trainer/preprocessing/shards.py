@@ -1,4 +1,4 @@
-"""The files of the output: which rows are in which, in what order, and how they are written.
+"""The rows of each file of the output, in order.
 
     for name, rows in shards.divided(table, plan, "train"): ...      # a share of some rows for each file
     shards.write(paths.join(output, name), tables)                   # all shares of a file, whole or not at all
@@ -18,55 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
-from trainer.errors import UsageError
 from trainer.preprocessing.layouts import KEY, KEY_TYPE, keys, lines
+from trainer.preprocessing.plan import Plan
 from trainer.storage import paths
 from trainer.storage.entry import crc32c_text
 
 
-PARTS = ("train", "eval")
-FORMATS = ("csv", "parquet")
-MOST = 99_999  # that the names have room for
-UNKNOWN_SIZE = (40, 16)  # files for training and evaluation
-FILES_BY_SIZE = ((4, 64 << 20), (2, 256 << 20))  # at least so many, and one for so many bytes of input
 LINE = "line"
 ROW_GROUP_ROWS = 1 << 17
 WRITE_ROWS = 1 << 17  # of text, at once
 HEX = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), np.uint16)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How many files there are of each part, and of what format."""
-
-    form: str
-    train: int
-    eval: int
-
-    def count(self, part: str) -> int:
-        """The number of files of a part."""
-        return self.train if part == "train" else self.eval
-
-    def name(self, part: str, index: int) -> str:
-        """A file's name: `train.csv-00000-of-00004`."""
-        return f"{part}.{self.form}-{index:05d}-of-{self.count(part):05d}"
-
-    @property
-    def names(self) -> list[str]:
-        """All files' names."""
-        return [self.name(part, index) for part in PARTS for index in range(self.count(part))]
-
-
-def plan(form: str, *, size: int | None, train: int | None, evaluation: int | None) -> Plan:
-    """As many files as asked for; else by the bytes of the input, or where nobody knows them as many as in 2017."""
-    by_size = UNKNOWN_SIZE if size is None else tuple(max(few, -(-size // of)) for few, of in FILES_BY_SIZE)
-    counts = [
-        given if given is not None else default for given, default in zip((train, evaluation), by_size, strict=True)
-    ]
-    for flag, count in zip(("--train-shards", "--eval-shards"), counts, strict=True):
-        if not 1 <= count <= MOST:
-            raise UsageError(f"{flag}: {count}: expected 1 to {MOST:,}")
-    return Plan(form, *counts)
 
 
 @dataclass(frozen=True)
