@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from trainer import data
 from trainer.experiments import babyweight, mnist
 from trainer.inputs import records
 from trainer.inputs.spec import InputSpec, category, integer, number
-from trainer.quality import check, statistics
+from trainer.quality import check, options, statistics
 from trainer.samples.mnist import encode
 from trainer.settings import command
 from trainer.storage import paths
@@ -140,6 +141,17 @@ def test_a_row_that_training_stops_at_is_an_error_with_its_place(lines, checked,
     assert found in text
     assert "train.csv: line 3: " in text
     assert report.statistics["train"].rows == 1598
+
+
+def test_lines_are_counted_from_the_header_and_the_first_file_is_named(lines, tmp_path):
+    for name, place in (("train-1.csv", 700), ("train-2.csv", 3)):
+        bad = [with_cell(line, "plurality", "z") if i == place else line for i, line in enumerate(lines["train"][:900])]
+        (tmp_path / name).write_text("\n".join([",".join(NAMES), *bad]))
+    (tmp_path / "eval.csv").write_text("\n".join(lines["eval"]))
+    report = check.perform(babyweight.SPEC, [f"{tmp_path}/train*"], [f"{tmp_path}/eval.csv"])
+    (text,) = said(report, "ERROR", "rows")
+    assert text.startswith("column plurality: 2 of 1,800 (0.1%) rows cannot be trained on")
+    assert f"the first: {tmp_path}/train-1.csv: line 702: column plurality: 'z' is not a number" in text
 
 
 def test_bad_rows_of_several_columns_are_told_apart(lines, checked):
@@ -494,6 +506,26 @@ def test_it_exits_with_0_on_a_warning_and_with_1_on_an_error(lines, tmp_path, ca
         (finding,) = [finding for finding in found["findings"] if finding["severity"] != "INFO"]
         assert finding["severity"] == expected[1]
         assert finding.keys() == {"severity", "check", "data", "thing", "value", "expected"}
+
+
+def test_without_files_the_sample_data_is_made_and_checked(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call("--experiment", "babyweight")
+    assert (code, err) == (0, "making sample data in data/babyweight\n")
+    found = json.loads(out)
+    assert found["message"] == "30,000 rows of train and 7,500 rows of eval: 0 errors, 0 warnings"
+
+
+def test_the_columns_of_a_module_are_its_spec_or_the_only_ones_it_has():
+    first, second = InputSpec((number("x"),), number("y")), InputSpec((number("x"),), number("z"))
+    module = ModuleType("own")
+    assert options.spec_of(module) is None
+    module.BIRTHS = first
+    assert options.spec_of(module) is first
+    module.OTHERS = second
+    assert options.spec_of(module) is None
+    module.SPEC = second
+    assert options.spec_of(module) is second
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,10 @@ def test_a_few_rows_say_nothing(lines, tmp_path):
     assert looked(written(tmp_path, lines[:1] * 100)).findings != ()
 
 
+def test_records_are_not_looked_at(lines, tmp_path):
+    assert looked(written(tmp_path, lines, "train.tfrecords")).rows.rows == 0
+
+
 def test_images_are_not_looked_at(digits):
     found = looked(f"{digits}/train*", spec=mnist.SPEC)
     assert (found.rows.rows, found.findings) == (0, ())
@@ -127,7 +131,8 @@ def test_rows_unlike_the_statistics_beside_them_are_found(lines, tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"train": 3}', '{"train": {"rows": 1}}', '{"epochs": 12}'])
 def test_another_file_of_that_name_is_let_be(lines, tmp_path, content):
     (tmp_path / "stats.json").write_text(content)
-    assert looked(written(tmp_path, lines)).findings == ()
+    odd = [line.replace(",White,", ",Martian,") for line in lines]
+    assert [finding.check for finding in looked(written(tmp_path, odd)).findings] == ["vocabulary"]
 
 
 def test_a_run_warns_of_drift_by_column_value_and_expectation_and_goes_on(train, lines, births, tmp_path):
