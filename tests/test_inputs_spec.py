@@ -70,6 +70,7 @@ def test_the_schema_is_json_with_the_vocabulary_and_the_unit():
         ([Feature("w", vocabulary=("a",))], {}, "feature w: a string feature needs a vocabulary"),
         ([Feature("n", dtype="int64", default=1.0)], {}, "feature n: only a float32 scalar has a default"),
         ([Feature("n", dtype="int64", shape=(2,))], {}, "feature n: a vector is of float32"),
+        ([number("n", minimum=3, maximum=2)], {}, "feature n: minimum 3 is above maximum 2; expected it below"),
     ],
 )
 def test_a_spec_that_contradicts_itself_is_refused_by_name(features, more, message):

@@ -76,8 +76,6 @@ def names(spec: InputSpec, unit: Unit) -> tuple[str, ...]:
 def _csv(spec: InputSpec, unit: Unit, others: Sequence[str], block_bytes: int = columns.UNIT_BYTES) -> Iterator[Rows]:
     cells = unit.header or spec.columns
     for block, count_before in columns.blocks(unit, block_bytes):
-        if block.isspace():
-            continue
         try:
             table = text.table(spec, block, cells, others)
             encoded = encoding.encode(spec, table)
