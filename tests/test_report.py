@@ -416,7 +416,7 @@ def test_two_runs_are_compared(babyweight_job, births_job, tmp_path):
     page = write(tmp_path / "a.html", *words)
     assert page.errors == []
     assert "learning_rate 0.002 0.5" in page.text
-    assert re.search(r"best rmse (\S+) \1 \+0", page.text)
+    assert re.search(r"best rmse (\S+) \1 0 ", page.text)
     assert "rmse of both by time" in page.text
     assert "different files" not in page.text
     assert len(page.ids) == len(set(page.ids))
@@ -429,6 +429,19 @@ def test_runs_of_different_experiments_are_compared_where_they_can_be(babyweight
     assert "The two were evaluated on different files" in page.text
     assert "loss of both by step" in page.text
     assert "rmse of both" not in page.text
+
+
+def test_a_run_of_a_million_steps_is_a_small_page(births_job, tmp_path):
+    with open(births_job / "metrics.jsonl", "w") as file:
+        for i in range(1, 10_001):
+            rmse = 1.04 + 1 / i + (i * 7919 % 101) / 5000
+            line = {"step": 100 * i, "rmse": rmse, "loss": rmse**2, "train_rmse": rmse, "examples_per_second": 8e5}
+            file.write(json.dumps({**line, "time": 1.8e9 + i}) + "\n")
+    page = write(tmp_path / "a.html", "--job-dir", str(births_job), "--no-evaluation")
+    assert "newest step of 60 1,000,000" in page.text
+    assert "the best 1.04" in page.text
+    assert "The stops as a table (41 of 10,000)" in page.text
+    assert len(page.html) < 400_000
 
 
 # The command
