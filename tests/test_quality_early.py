@@ -106,6 +106,12 @@ def test_files_that_training_will_stop_at_are_left_to_it(tmp_path, content):
     assert looked(tmp_path / "no such file").findings == ()
 
 
+def test_an_empty_file_does_not_keep_from_looking_at_others(lines, tmp_path):
+    written(tmp_path, [], "train.csv-0")
+    written(tmp_path, lines[:300], "train.csv-1")
+    assert looked(tmp_path / "train*").rows.rows == 300
+
+
 def test_a_few_rows_say_nothing(lines, tmp_path):
     assert looked(written(tmp_path, lines[:1] * 99)).findings == ()
     assert looked(written(tmp_path, lines[:1] * 100)).findings != ()

@@ -84,13 +84,12 @@ def _places(spec: InputSpec, files: Sequence[str]) -> Iterator[Unit]:
     readable = [file for file in files if format_of(file) in ("csv", "parquet")]
     count = min(PLACES, len(readable))
     for file in (readable[i * len(readable) // count] for i in range(count)):
-        if format_of(file) == "parquet":
-            units = columns.parquet_units(spec, file)
-            for unit in units[:1]:
-                if not paths.is_remote(file) or unit.size <= ROW_GROUP_BYTES:
-                    yield unit
-        else:
-            (unit,) = columns.csv_units(spec, file, unit_bytes=1 << 62)
-            places = PLACES if count == 1 and not columns.compressed(file) else 1
-            for i in range(places):
-                yield replace(unit, start=i * unit.stop // places, stop=(i + 1) * unit.stop // places)
+        parquet = format_of(file) == "parquet"
+        units = columns.parquet_units(spec, file) if parquet else columns.csv_units(spec, file, unit_bytes=1 << 62)
+        for unit in units[:1]:
+            if not parquet:
+                places = PLACES if count == 1 and not columns.compressed(file) else 1
+                for i in range(places):
+                    yield replace(unit, start=i * unit.stop // places, stop=(i + 1) * unit.stop // places)
+            elif not paths.is_remote(file) or unit.size <= ROW_GROUP_BYTES:
+                yield unit
