@@ -108,6 +108,15 @@ def test_any_number_of_files_has_the_same_bytes_one_after_the_other(raw_births, 
     assert stats(tmp_path / "out") == stats(births[0])
 
 
+def test_files_without_a_birth_are_written_too(raw_births, tmp_path):
+    file = tmp_path / "few.csv"
+    file.write_text("".join((raw_births / "natality-00000-of-00003.csv").read_text().splitlines(keepends=True)[:6]))
+    line = done("babyweight", "--input", file, "--output", tmp_path / "out", "--train-shards", 30)
+    names = [f"train.csv-{n:05d}-of-00030" for n in range(30)]
+    assert set(paths.list_names(str(tmp_path / "out"))) >= set(names)
+    assert 0 < line["rows"]["train"] <= 5
+
+
 def test_the_order_and_the_cut_of_the_input_change_nothing(raw_births, births, tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "TABLE_BYTES", 5000)
     monkeypatch.setattr(blocks, "cut", lambda files, cut=blocks.cut: cut(files, block_bytes=20_000)[::-1])
@@ -320,6 +329,15 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, wor
     assert (code, out, len(err)) == (2, [], 1)
     assert err[0].startswith(f"trainer.preprocess: error: {problem}")
     assert os.listdir(tmp_path) == []
+
+
+def test_without_credentials_bigquery_is_not_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    words = ("--output", tmp_path / "out", "--", "--temp_location", "gs://bucket/temp")
+    code, out, err = run("babyweight", "--input", "bigquery:publicdata.samples.natality", *words)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert err[0].startswith("trainer.preprocess: error: bigquery:publicdata.samples.natality: no Google credentials: ")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_workers_of_dataflow_have_to_see_the_input_too(raw_births):

@@ -52,6 +52,8 @@ def make_babyweight(args: argparse.Namespace, flags: list[str]) -> None:
     if stats := folder.finished(output, recipe):
         say("nothing to do", output, stats)
         return
+    if table:
+        bigquery.check_credentials(table)
     from trainer.preprocessing import blocks, pipeline  # Beam, which takes a while to import
 
     source = pipeline.of_table(table) if table else pipeline.of_blocks(blocks.cut(files))

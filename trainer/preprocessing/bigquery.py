@@ -12,6 +12,7 @@ from trainer.preprocessing import births, raw
 
 
 SCHEME = "bigquery:"
+SCOPE = "https://www.googleapis.com/auth/bigquery"
 TABLE = re.compile(r"[A-Za-z0-9:.\-]+\.\w+\.[\w\-]+", re.ASCII)
 
 
@@ -30,6 +31,18 @@ def table(inputs: Sequence[str], flags: Sequence[str]) -> str | None:
     if not any(flag.startswith("--temp_location") for flag in flags):
         raise UsageError(f"{names[0]}: its rows come through a bucket; expected -- --temp_location gs://BUCKET/PATH")
     return name
+
+
+def check_credentials(table: str) -> None:
+    """Raise `UsageError` where there are none: Beam's client would open a browser and wait."""
+    from google.auth import exceptions
+
+    from trainer.storage import credentials  # Google's packages take a while to import
+
+    try:
+        credentials.default([SCOPE])
+    except exceptions.GoogleAuthError as error:
+        raise UsageError(f"{SCHEME}{table}: {credentials.problem(error)}") from error
 
 
 def query(table: str) -> str:
