@@ -18,7 +18,7 @@ import pytest
 from trainer import data
 from trainer.experiments import babyweight, mnist
 from trainer.inputs import records
-from trainer.inputs.spec import InputSpec, category, integer, number
+from trainer.inputs.spec import InputSpec, category, integer, number, pixels, vector
 from trainer.quality import check, options, statistics
 from trainer.samples.mnist import encode
 from trainer.settings import command
@@ -620,3 +620,24 @@ def test_memory_does_not_grow_with_the_data(lines, tmp_path):
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout.splitlines()[-1]))
     assert peaks[1] - peaks[0] < 40_000, peaks  # KiB; the larger file has 90 MiB more
+
+
+def test_vectors_and_pixels_in_parquet_are_checked_by_their_values(tmp_path):
+    spec = InputSpec((vector("sizes", 3), pixels("image", 4)), number("y"))
+    random = np.random.default_rng(0)
+    for side, rows, middle in (("train", 400, 0.0), ("eval", 200, 2.0)):
+        sizes = [list(row) for row in random.normal(middle, 1, (rows, 3))]
+        images = [bytes(row) for row in random.integers(0, 256, (rows, 4)).astype(np.uint8)]
+        if side == "train":
+            sizes[5], images[6] = [1.0, 2.0], b"abc"
+            images[7] = b"\7\7\7\7"
+        columns = {"sizes": pa.array(sizes, pa.list_(pa.float64())), "image": images, "y": random.normal(size=rows)}
+        pq.write_table(pa.table(columns), tmp_path / f"{side}.parquet")
+    report = check.perform(spec, [f"{tmp_path}/train.parquet"], [f"{tmp_path}/eval.parquet"])
+    sizes, image, blank, drift = said(report)
+    assert sizes.startswith("column sizes: 1 of 400 (0.2%) rows cannot be trained on; the first: ")
+    assert "train.parquet: row 6: column sizes: 2 values, expected 3" in sizes
+    assert "train.parquet: row 7: column image: 3 bytes, expected 4" in image
+    assert blank.startswith("column image: 1 of 398 (0.3%) images have one colour")
+    assert drift.startswith("column sizes: mean ")
+    assert report.statistics["train"].columns["sizes"].count == 3 * 398
