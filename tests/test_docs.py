@@ -426,8 +426,9 @@ def test_commands_do_not_see_what_a_platform_has_set(monkeypatch):
 
 def test_a_file_of_a_page_is_written_and_its_output_refreshed(tmp_path):
     path = tmp_path / "page.md"
-    lines = ["<!-- file: a.py -->", "```python", "print(2)", "```", "```console", "$ python a.py", "1", "$ true", "```"]
-    path.write_text("\n".join([*lines, ""]))
+    file = ["<!-- file: a.py -->", "```python", "print(2)", "print(3)", "```"]
+    path.write_text("\n".join([*file, "```console", "$ python a.py", "1", "$ true", "$ echo 4", "5", "6", "```", ""]))
     outcome = page.run(path, slow=False)
-    assert len(outcome.differences) == 1
-    assert outcome.rewritten.splitlines() == [*lines[:6], "2", *lines[7:]]
+    assert len(outcome.differences) == 2
+    shown = ["```console", "$ python a.py", "2", "3", "$ true", "$ echo 4", "4", "```"]
+    assert outcome.rewritten.splitlines() == [*file, *shown]
