@@ -19,7 +19,7 @@ from trainer import data
 from trainer.experiments import babyweight, mnist
 from trainer.inputs import records
 from trainer.inputs.spec import InputSpec, category, integer, number, pixels, vector
-from trainer.quality import check, options, statistics
+from trainer.quality import check, options, reading, statistics
 from trainer.samples.mnist import encode
 from trainer.settings import command
 from trainer.storage import paths
@@ -345,6 +345,17 @@ def test_a_file_whose_rows_are_all_bad_has_no_statistics_and_one_error(lines, ch
     report = checked([line.replace(",", ";") for line in lines["train"]], lines["eval"])
     (text,) = said(report)
     assert text.startswith("rows: 1,600 of 1,600 (100.0%) rows cannot be trained on")
+
+
+def test_reading_ends_early_where_very_many_rows_are_bad(lines, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_BAD", 1000)
+    for i in range(6):
+        (tmp_path / f"train-{i}.csv").write_text("".join(f"{line};\n".replace(",", ";") for line in lines["train"]))
+    (tmp_path / "eval.csv").write_text("\n".join(lines["eval"]))
+    report = check.perform(babyweight.SPEC, [f"{tmp_path}/train*"], [f"{tmp_path}/eval.csv"])
+    unread, bad = said(report, "ERROR")
+    assert unread == f"{tmp_path}/train-1.csv: not read to its end, since 3,200 rows so far are bad; expected fewer"
+    assert bad.startswith("rows: 3,200 of 3,200 (100.0%) rows cannot be trained on")
 
 
 @pytest.mark.parametrize("form", ["csv with a header", "gzip", "parquet"])

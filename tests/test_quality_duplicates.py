@@ -65,6 +65,15 @@ def test_texts_have_the_same_hash_exactly_where_they_are_the_same(values, cut):
     assert one_by_one == whole.tolist()
 
 
+@pytest.mark.parametrize("size", [1, 8, 56, 200, 256, 257, 1000])
+def test_texts_of_one_length_are_told_apart_by_their_last_letter(size):
+    column = pa.array(["x" * (size - 1) + letter for letter in "abcabc"], pa.large_binary())
+    found = hashes(pa.table({"key": column}), ["key"]).tolist()
+    assert len(set(found)) == 3
+    assert found[:3] == found[3:]
+    assert hashes(pa.table({"key": column[2:]}), ["key"]).tolist() == found[2:]
+
+
 @given(rows=st.lists(st.tuples(st.sampled_from([None, 0.0, -0.0, 1.5, 2.0]), st.sampled_from([None, "a", "b"]))))
 def test_rows_have_the_same_hash_exactly_where_all_their_values_are_the_same(rows):
     table = pa.table(

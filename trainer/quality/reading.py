@@ -26,6 +26,7 @@ from trainer.storage import paths
 
 
 UNITS_AT_ONCE = 2
+MOST_BAD = 100_000  # rows of a side: to say what is wrong with each takes long, and more of them say no more
 ROWS = "rows"  # what is wrong with a row, where it is with no column of it
 COLUMN = re.compile(r"column [^:]+")
 
@@ -89,6 +90,9 @@ def read(files: Files, seen: Seen, *, identity: Sequence[str]) -> Part:
             units = files.units[first : first + UNITS_AT_ONCE]
             for found in pool.map(lambda unit: _unit(files.spec, unit, seen, identity), units):
                 part = _together(part, found)
+            if part.bad.total() > MOST_BAD:
+                problem = f"not read to its end, since {part.bad.total():,} rows so far are bad; expected fewer"
+                return _together(part, Part(unread={units[-1].path: problem}))
     return part
 
 
