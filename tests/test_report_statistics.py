@@ -195,6 +195,12 @@ def test_the_calibration_error_is_that_of_a_loop():
     assert len(found.bins) == bins
 
 
+def test_a_probability_between_two_ranges_is_of_the_lower():
+    probabilities = np.array([[0.5, 0.5], [0.6, 0.4], [0.0, 1.0]])
+    found = classification.reliability(np.array([0, 0, 1]), probabilities, bins=2)
+    assert [(each.count, each.confidence) for each in found.bins] == [(1, 0.5), (2, pytest.approx(0.8))]
+
+
 def test_probabilities_that_are_true_are_calibrated_and_bold_ones_are_not():
     labels, probabilities = some_classes(rows=20_000)
     assert classification.reliability(labels, probabilities).error < 0.02
@@ -320,6 +326,7 @@ def test_whole_numbers_are_classes_without_probabilities():
         (WEEKS, {"code": [3]}),
         (SEX, {"p": [[0.5, 0.5]]}),  # of two classes, not three
         (SEX, {"p": [[1.5, -0.5, 0.0]]}),
+        (SEX, {"p": [[0.5, 0.5, 0.5]]}),
         (vector("pixels", 3), {"x": [1.0]}),
         (WEEKS, {}),
     ],
