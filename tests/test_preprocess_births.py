@@ -1,6 +1,8 @@
 """Raw births to rows of training files, beside a slow and obvious way to do it."""
 
 import hashlib
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,7 @@ from trainer.samples import babyweight as sample
 from trainer.samples import natality, natality_table
 
 
+REAL = Path(os.environ.get("TRAINER_DATA", Path(__file__).parents[2] / "shared" / "data")) / "natality"
 RULES = ["year", "weight_pounds", "mother_age", "plurality", "gestation_weeks", "month"]
 NUMBERS = {1: "Single(1)", 2: "Twins(2)", 3: "Triplets(3)", 4: "Quadruplets(4)", 5: "Quintuplets(5)"}
 RACES = {
@@ -117,6 +120,23 @@ def test_a_birth_becomes_the_line_that_the_sampler_writes_byte_for_byte():
     made = shards.keyed(layouts.babyweight(kept.table), "csv")
     ours = [f"{line},{key.hex()}" for line, key in zip(made["line"].to_pylist(), made["key"].to_pylist(), strict=True)]
     assert ours == sample._lines(drawn).decode().splitlines()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real births in {REAL}; set TRAINER_DATA")
+def test_real_births_become_the_lines_that_they_are_published_as():
+    published = [line for file in sorted(REAL.glob("*.csv-*")) for line in file.read_text().splitlines()]
+    codes = {name: code for code, name in RACES.items()}
+    rows = []
+    for line in published:
+        weight, male, age, race, plurality, weeks, married, cigarettes, alcohol, _ = line.split(",")
+        numbers = (int(age), codes.get(race), int(plurality), int(float(weeks)))
+        answers = ({"True": True, "False": False, "None": None}[word] for word in (married, cigarettes, alcohol))
+        rows.append(dict(zip(raw.COLUMNS, (2005, 3, float(weight), male == "True", *numbers, *answers), strict=True)))
+    kept = births.kept(table(rows))
+    made = shards.keyed(layouts.babyweight(kept.table), "csv")
+    assert len(made) == len(published) > 30_000
+    for line, key, expected in zip(made["line"].to_pylist(), made["key"].to_pylist(), published, strict=True):
+        assert f"{line},{key.hex()}" == expected
 
 
 def test_the_words_are_those_of_the_experiment_s_vocabulary():
