@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.builder import commands, diagram, docstrings, extension, outputs, page
+from docs.builder import commands, diagram, docstrings, extension, outputs, page, services
 from docs.builder.blocks import Block, blocks, page_marks
 from docs.builder.shell import Shell, TooLateError
 from tests import test_imports
@@ -414,6 +414,18 @@ begun
 ^C
 ```
 """
+
+
+def test_ports_are_those_of_the_run_for_commands_and_those_of_the_page_for_readers():
+    beside = services.Beside(ports={"8501": "40001", "8600": "40002"})
+    assert beside.as_here("curl http://127.0.0.1:8501/v1") == "curl http://127.0.0.1:40001/v1"
+    assert (
+        beside.as_here("python -m trainer.serve --model-dir d") == "python -m trainer.serve --model-dir d --port 40001"
+    )
+    assert beside.as_here("python -m trainer.cloud.emulator --port 8600").endswith("--port 40002")
+    assert beside.as_on_the_page("listening on http://127.0.0.1:40002/") == "listening on http://127.0.0.1:8600/"
+    with services.beside((), "unused") as first, services.beside((), "unused") as second:
+        assert not {*first.ports.values()} & {*second.ports.values(), "8501", "8600"}
 
 
 def test_commands_do_not_see_what_a_platform_has_set(monkeypatch):
