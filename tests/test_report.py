@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -466,6 +467,31 @@ def test_a_mistake_is_one_line_and_writes_nothing(words, expected, tmp_path, mon
     assert expected in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluation_files_that_are_named_have_to_be_there(babyweight_job, tmp_path):
+    words = ["--job-dir", babyweight_job, "--eval-files", f"{tmp_path}/*.csv", "--output", f"{tmp_path}/a.html"]
+    with pytest.raises(UsageError, match=r"\*\.csv: no such file"):
+        report.main(words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_process_is_left_when_a_report_is_broken_off(babyweight_job):
+    before = children()
+
+    def broken_off():
+        with predictions.asked(Question("babyweight", {}, (), (), next_export(babyweight_job)), {}):
+            assert len(children() - before) == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert children() == before
+
+
+def children():
+    """The processes that this one has started, and that are still there."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
 
 
 def test_a_job_dir_to_compare_with_is_checked_too(babyweight_job, tmp_path):

@@ -62,7 +62,7 @@ class Job:
 def read(job_dir: str) -> Job:
     """The run of a job dir. Raises `UsageError` where there is none."""
     if not paths.is_directory(job_dir):
-        raise UsageError(f"--job-dir: {job_dir}: no such directory; expected the job dir of a run of trainer.task")
+        raise UsageError(f"{job_dir}: no such directory; expected the job dir of a run of trainer.task")
     facts = _facts(job_dir)
     starts = tuple(Moment(int(each["step"]), float(each["time"])) for each in _starts(facts))
     lines = _lines(job_dir)

@@ -27,12 +27,16 @@ def html(
     environ: Mapping[str, str],
     now: float,
 ) -> str:
-    """The page. Raises `UsageError` for a job dir that is none; whatever else is missing is said in the page."""
+    """The page.
+
+    Raises `UsageError` for a job dir that is none and for `eval_files` that are not there; whatever else is missing is
+    said in the page.
+    """
     ours = job.read(job_dir)
     other = job.read(compare) if compare else None
     found = exports.find(job_dir)
     chosen = exports.choose(found) if evaluate else None
-    files = tuple(eval_files or ours.eval_files)
+    files = tuple(paths.expand(eval_files) if eval_files else ours.eval_files)
     question = Question(ours.experiment, ours.flags, ours.train_files, files, chosen.path if chosen else None)
     with predictions.asked(question, environ) as answer:
         # Matplotlib, and all that is drawn without predictions, while the other process imports TensorFlow.
