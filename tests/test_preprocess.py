@@ -155,7 +155,10 @@ def test_the_counters_of_the_runner_are_those_of_the_tally(raw_births, births, t
     line = done("babyweight", "--input", f"{raw_births}/*.csv", "--output", tmp_path / "out")
     counters = results[0].metrics().query(beam.metrics.MetricsFilter().with_namespace(pipeline.NAMESPACE))["counters"]
     found = {counter.key.metric.name: counter.committed for counter in counters}
-    assert {reason: found.get(reason, 0) for reason in line["dropped"]} == line["dropped"] == births[1]["dropped"]
+    assert {name: found.get(f"dropped_{name}", 0) for name in RULES} == {
+        reason.partition(":")[0]: count for reason, count in line["dropped"].items()
+    }
+    assert line["dropped"] == births[1]["dropped"]
 
 
 # Again

@@ -124,6 +124,9 @@ def test_parquet_columns_may_have_any_type_that_says_the_same(births, tmp_path):
     other = few.set_column(0, "year", few["year"].cast(pa.decimal128(19, 0)))
     other = other.set_column(4, "mother_age", few["mother_age"].cast(pa.string()).dictionary_encode())
     other = other.set_column(3, "is_male", few["is_male"].cast(pa.string()))
+    other = other.set_column(1, "month", few["month"].cast(pa.large_string()))
+    other = other.set_column(8, "mother_married", few["mother_married"].cast(pa.int8()))
+    other = other.set_column(2, "weight_pounds", few["weight_pounds"].cast(pa.large_string()))
     pq.write_table(other, tmp_path / "births.parquet")
     same(read(tmp_path / "births.parquet"), few)
 

@@ -51,7 +51,7 @@ def run(
         none = pipeline | "files" >> beam.Create(_nothing(layout, plan)).with_output_types(tuple[str, bytes])
         written = (
             (made.shares, none)
-            | "shares" >> beam.Flatten()
+            | "shares" >> beam.Flatten().with_output_types(tuple[str, bytes])  # a key of a known type
             | "by file" >> beam.GroupByKey()
             | "write" >> beam.MapTuple(functools.partial(_write, output, plan.form))
         )
@@ -98,7 +98,7 @@ class Births(beam.DoFn):  # type: ignore[misc]
         """Yield the shares of a table, then its tally."""
         kept = rules.kept(table)
         for reason, count in kept.dropped.items():
-            beam.metrics.Metrics.counter(NAMESPACE, reason).inc(count)
+            beam.metrics.Metrics.counter(NAMESPACE, f"dropped_{reason.partition(':')[0]}").inc(count)
         evaluated = rules.for_evaluation(kept.table)
         parts = {}
         for part, chosen in zip(PARTS, (~evaluated, evaluated), strict=True):

@@ -101,7 +101,7 @@ def _typed(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
         column = column.cast(column.type.value_type)
     if kind == ANSWER:
         return column.cast(pa.bool_())
-    if pa.types.is_decimal(column.type) or pa.types.is_string(column.type) or pa.types.is_null(column.type):
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):  # text, decimals, nothing at all
         column = column.cast(pa.float64())
     if pa.types.is_floating(column.type):
         column = compute.if_else(compute.is_nan(column), pa.scalar(None, column.type), column)
