@@ -137,6 +137,7 @@ def test_an_arrow_that_others_lead_along_is_left_out():
 
 def test_every_part_says_what_it_is():
     said = extension.sentences()
+    assert set(said) == {diagram.part(name) for name in test_imports.modules() if name != "trainer"}
     assert not [name for name, sentence in said.items() if not sentence.endswith(".")]
 
 
@@ -175,6 +176,7 @@ def test_code_in_docstrings_is_literal_and_the_rest_is_itself():
     assert docstrings.literals("a *word*, `a\nb` and ``c``") == "a *word*, ``a b`` and ``c``"
     assert docstrings.literals("* one\n  more\n* two") == "* one\n  more\n* two"
     assert docstrings.converted(["One:", "", "    a *b", "", "then"]) == ["One:", "", "::", "", "    a *b", "", "then"]
+    assert docstrings.converted(["    a", "", "    b"]) == ["::", "", "    a", "", "    b"]
     assert docstrings.converted(["a = f(b)", "g(a)"]) == ["::", "", "    a = f(b)", "    g(a)"]
     assert docstrings.converted(["Words.", "", "`x`"]) == ["Words.", "", "``x``"]
 
