@@ -28,7 +28,7 @@ NEEDS = ("a cloud", "a cluster", "a fresh environment", "the machine of the figu
 OTHERS = ("gcloud", "pip", "saved_model_cli", "curl", "git")
 """Commands whose flags are not ours."""
 
-FLAGS_OF_OTHERS = {"--packages"}  # gcloud's, in prose
+FLAGS_OF_OTHERS = {"--packages", "--direct-num-workers", "--direct-running-mode"}  # of gcloud and Beam, in prose
 
 
 def name_of(path):
