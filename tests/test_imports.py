@@ -39,6 +39,8 @@ LIGHT = (
     *(f"trainer.tuning.{name}" for name in ("process", "output")),
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),
     *(f"trainer.inputs.{name}" for name in ("spec", "source", "batches", "serving")),
+    *(f"trainer.quality.{name}" for name in ("options", "statistics", "check", "early", "output")),
+    "trainer.inputs.raw",
     "trainer.experiment",
     *(f"trainer.exporting.{name}" for name in ("strategies", "checker")),
 )
