@@ -108,6 +108,14 @@ def test_a_page_does_not_scroll_sideways(opened, width):
     assert beyond == []
 
 
+def test_on_paper_nothing_is_hidden_or_cut(opened):
+    browser = opened(718, media="print")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 718
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('details table')].every(t => t.getBoundingClientRect().height > 50)"
+    )
+
+
 @pytest.mark.parametrize("scheme", [LIGHT, DARK])
 def test_all_text_can_be_read(opened, scheme):
     browser = opened(DESK, scheme)
