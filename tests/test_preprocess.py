@@ -393,6 +393,7 @@ def test_a_terminal_gets_a_small_table(births, raw_births):
     assert out[1].split() == ["births", "4,000"]
     old = births[1]["dropped"]["year: missing or not above 2000"]
     assert out[2].split() == ["dropped,", "year:", "missing", "or", "not", "above", "2000", str(old)]
+    assert "month" not in "".join(out)  # for which none was dropped
     assert out[-1].split() == ["rows,", "eval", str(births[1]["rows"]["eval"])]
     assert len({len(line) for line in out[1:]}) == 1
 

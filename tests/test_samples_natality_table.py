@@ -22,6 +22,10 @@ def test_rows_have_the_columns_and_types_that_preprocessing_reads(rows):
     assert rows.schema.equals(raw.SCHEMA)
 
 
+def test_codes_are_those_that_preprocessing_names():
+    assert {code: name for name, code in natality_table.CODES.items()} == births.RACES
+
+
 def test_files_are_csv_as_bigquery_exports_it_and_a_seed_gives_the_same_bytes(tmp_path):
     for name, seed in (("a", 4), ("b", 4), ("c", 5)):
         assert natality_table.write(str(tmp_path / name), rows=101, seed=seed, shards=2) == {"births": 101}
