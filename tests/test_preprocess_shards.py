@@ -112,7 +112,7 @@ def test_a_file_without_rows_is_there_all_the_same(rows, tmp_path, form):
     [
         ({"size": None}, (40, 16)),
         ({"size": 10}, (4, 2)),
-        ({"size": 10 << 30}, (160, 40)),
+        ({"size": (10 << 30) + 1}, (161, 41)),
         ({"size": None, "train": 3}, (3, 16)),
         ({"size": 5, "evaluation": 1}, (4, 1)),
     ],
