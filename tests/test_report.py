@@ -14,9 +14,11 @@ from tests import reports
 from tests.reports import Page, write
 from trainer import report
 from trainer.errors import UsageError
+from trainer.inputs import records
 from trainer.inputs.spec import pixels
 from trainer.reporting import evaluating, evaluation, predictions, requests
 from trainer.reporting.predictions import Question
+from trainer.samples import mnist
 from trainer.serving.protocol import Signature, TensorInfo
 from trainer.settings import command
 from trainer.storage import lease, paths
@@ -268,6 +270,18 @@ def test_the_export_is_asked_what_the_files_say(babyweight_job, births):
     assert len(said) == 4  # batches of each of two files
     assert found.files[files[0]].rows == 200
     assert found.predicted.outputs["outputs"].shape == (400,)
+
+
+def test_a_picture_is_of_the_example_that_it_is_said_to_be(mnist_job, digits, tmp_path):
+    images, labels = (records.read_idx(f"{digits}/{name}") for name in mnist.TEST)
+    for name, part in (("a", slice(0, 65)), ("b", slice(65, None))):
+        records.write_tfrecord(f"{tmp_path}/{name}.tfrecords", images[part], labels[part])
+    question = Question("mnist", {}, (), (f"{tmp_path}/*.tfrecords",), next_export(mnist_job))
+    found = evaluating.answer(question, lambda rows: None).predicted
+    assert (found.labels == labels).all()
+    assert min(found.pixels) < 65 <= max(found.pixels)
+    for place, shown in found.pixels.items():
+        assert (shown == images[place].reshape(-1)).all()
 
 
 def test_a_dataset_is_no_input_to_make_requests_of(babyweight_job, flowers):
