@@ -49,7 +49,7 @@ class Case:
         """The experiment on the files in a folder."""
         module = importlib.import_module(self.module)
         files = {
-            "train_files": tuple(f"{folder}/{pattern}" for pattern in module.TRAIN_PATTERNS),
+            "train_files": (f"{folder}/{module.TRAIN_PATTERNS[0]}",),
             "eval_files": (f"{folder}/{module.EVAL_PATTERNS[0]}",),
         }
         run = dataclasses.replace(module.RUN, **{"train_steps": 10, "seed": 5, **files, **run})

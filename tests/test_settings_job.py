@@ -6,6 +6,7 @@ import types
 import pytest
 
 from trainer.errors import RunError, UsageError
+from trainer.experiments import babyweight
 from trainer.settings import command, job
 from trainer.settings.run import Run
 
@@ -96,6 +97,14 @@ def test_a_data_dir_has_the_files_by_their_usual_names(tmp_path):
     train, evaluation = files(Run(), "--data_dir", str(tmp_path))
     assert train == (f"{tmp_path}/train*.csv*",)  # there is none, which reading them will say
     assert evaluation == (f"{tmp_path}/eval*",)
+
+
+def test_births_of_a_data_dir_may_be_parquet(tmp_path):
+    for part in ("train", "eval"):
+        (tmp_path / f"{part}.parquet-00000-of-00001").touch()
+    run = job.with_files(Run(), parse("--data-dir", str(tmp_path)), babyweight, sample_data=lambda: "")
+    assert run.train_files == (f"{tmp_path}/train*.parquet*",)
+    assert run.eval_files == (f"{tmp_path}/eval*.parquet*",)
 
 
 def test_a_pattern_takes_those_with_it_in_their_names(tmp_path):

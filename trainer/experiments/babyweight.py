@@ -22,8 +22,8 @@ from trainer.settings.flags import flag
 from trainer.settings.run import Run, train_steps
 
 
-TRAIN_PATTERNS = ("train*.csv*",)
-EVAL_PATTERNS = ("eval*.csv*",)
+TRAIN_PATTERNS = ("train*.csv*", "train*.parquet*")
+EVAL_PATTERNS = ("eval*.csv*", "eval*.parquet*")
 
 RACES = (
     "White", "Black", "American Indian", "Chinese", "Japanese", "Hawaiian", "Filipino", "Unknown", "Asian Indian",
