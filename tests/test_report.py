@@ -15,9 +15,9 @@ from tests.reports import Page, write
 from trainer import report
 from trainer.errors import UsageError
 from trainer.inputs import records
-from trainer.inputs.spec import pixels
+from trainer.inputs.spec import integer, number, pixels
 from trainer.reporting import evaluating, evaluation, predictions, requests
-from trainer.reporting.predictions import Question
+from trainer.reporting.predictions import Predicted, Question
 from trainer.samples import mnist
 from trainer.serving.protocol import Signature, TensorInfo
 from trainer.settings import command
@@ -92,7 +92,7 @@ def test_a_page_says_in_words_what_its_drawings_show(page):
             assert attributes["alt"]
         if tag == "th":
             assert attributes["scope"] in ("col", "row", "rowgroup")
-    assert len(page.all("figure")) == page.html.count("<figcaption>") == page.html.count("</figure>")
+    assert len(page.all("figure")) == page.html.count("<figcaption>") == page.html.count("<svg viewBox")
     headings = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
     assert headings[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(headings))
@@ -334,6 +334,42 @@ def test_a_schema_gives_an_instance():
     assert requests.example(schema) == {"word": "a", "age": 27.0, "count": 0, "grid": [[0.0] * 3] * 2}
 
 
+def test_an_experiment_is_found_where_this_process_finds_it(iris_job, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = write(tmp_path / "a.html", "--job-dir", iris_job, "--no-evaluation")
+    assert "cannot be loaded" not in page.text
+    assert "best is the greatest accuracy" in page.text
+
+
+def test_examples_that_stand_out_have_their_own_values():
+    weeks = np.arange(30, 42, dtype=np.float32)
+    off = np.where(weeks == 33, 5.0, 0.1)
+    weeks_of = number("gestation_weeks", unit="weeks")
+    found = evaluation.of(
+        Predicted(number("pounds"), (weeks_of,), weeks / 5, {"gestation_weeks": weeks}, {"out": weeks / 5 + off})
+    )
+    assert (found.farthest[0].values, found.farthest[0].size) == (("33",), pytest.approx(5.0))
+    assert max(found.sliced.parts[0].rows, key=lambda row: row.figure.value).name.startswith("33")
+
+
+def test_a_picture_is_shown_with_its_own_label():
+    images = np.arange(12, dtype=np.uint8)[:, None].repeat(9, axis=1)
+    right = np.linspace(0.95, 0.4, 12)
+    predicted = Predicted(
+        integer("digit"),
+        (pixels("inputs", 9),),
+        np.array([2, *[0] * 11]),  # the first is of no class that there is
+        {},
+        {"p": np.stack([right, 1 - right], axis=1)},
+        {place: images[place] for place in range(12)},
+    )
+    found = evaluation.of(predicted)
+    assert (found.count, found.left_out, found.wrong) == (11, 1, 2)
+    assert found.worst[0].image == evaluation.picture(images[11])
+    assert [each.prediction for each in found.worst[:3]] == ["1", "1", "0"]
+    assert found.least_certain[0].image == evaluation.picture(images[int(np.argmin(abs(right - 0.5)))])
+
+
 def test_pixels_that_make_no_square_are_no_picture():
     assert evaluation.picture(np.zeros(12, np.uint8)) == ""
     assert evaluation.picture(np.zeros(9, np.uint8)).startswith("data:image/png;base64,")
@@ -410,7 +446,6 @@ def test_words_of_others_stay_words(births_job, tmp_path):
 
 def test_words_of_the_data_stay_words(iris_page):
     from trainer.inputs.spec import category
-    from trainer.reporting.predictions import Predicted
 
     label = category("kind", (EVIL, "b"))
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
