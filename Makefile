@@ -83,7 +83,7 @@ report: $(VENV)/installed  ## one HTML page of each job of make train, or of JOB
 	@for job_dir in $(REPORTED); do $(RUN) trainer.report --job-dir $$job_dir --output $$job_dir/report.html || exit 1; done
 
 docs: $(VENV)/docs  ## the documentation as HTML, in docs/_build/html
-	$(RUN) sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(RUN) sphinx -W --keep-going -E -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 bench: $(VENV)/dev  ## our speed beside the peers', in one run
