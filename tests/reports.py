@@ -20,16 +20,16 @@ def write(output, *words):
 
 
 @functools.cache
-def file_of(job_dir, compare=None):
-    """The path of a whole report of a job dir, beside it."""
+def file_of(job_dir, *others):
+    """The path of a whole report of a job dir, beside it; with another one compared, where that is given."""
     output = f"{job_dir}.html"
-    write(output, "--job-dir", job_dir, *(("--compare", compare) if compare else ()))
+    write(output, "--job-dir", job_dir, *(word for other in others for word in ("--compare", other)))
     return output
 
 
-def page_of(job_dir, compare=None):
+def page_of(job_dir, *others):
     """The same, as a page."""
-    return Page(paths.read_bytes(file_of(job_dir, compare)).decode())
+    return Page(paths.read_bytes(file_of(job_dir, *others)).decode())
 
 
 class Page(HTMLParser):
