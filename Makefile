@@ -82,7 +82,7 @@ report: $(VENV)/installed  ## one HTML page of each job of make train, or of JOB
 	@test -n "$(REPORTED)" || { echo "make: nothing to report below $(JOBS)/; run make train first, or give JOB_DIR=..."; exit 1; }
 	@for job_dir in $(REPORTED); do $(RUN) trainer.report --job-dir $$job_dir --output $$job_dir/report.html || exit 1; done
 
-docs: $(VENV)/docs  ## the documentation as HTML, in docs/_build/html
+docs: $(VENV)/dev  ## the documentation as HTML, in docs/_build/html
 	$(RUN) sphinx -W --keep-going -E -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
@@ -100,7 +100,7 @@ $(VENV)/installed: setup.py
 	$(RUN) pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-$(VENV)/tune $(VENV)/beam $(VENV)/docs: $(VENV)/installed
+$(VENV)/tune $(VENV)/beam: $(VENV)/installed
 	$(RUN) pip install --quiet --disable-pip-version-check -e '.[$(notdir $@)]'
 	touch $@
 

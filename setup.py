@@ -48,7 +48,6 @@ setup(
         "beam": ["apache-beam[gcp]>=2.70,<3"],
         "emulator": EMULATOR,
         "tune": ["optuna>=4,<6"],
-        "docs": DOCS,
         "dev": [
             "apache-beam[gcp]>=2.70,<3",
             "hypothesis>=6.100,<7",
