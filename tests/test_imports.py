@@ -23,7 +23,7 @@ LAYERS = (
 """The parts of the package from the top; the modules of one part belong to its layer."""
 
 LIGHT = (
-    *(f"trainer.{name}" for name in ("task", "predict", "data", "launch", "serve", "submit", "tune", "preprocess")),
+    *(f"trainer.{name}" for name in ENTRY_POINTS),
     *(f"trainer.settings.{name}" for name in ("run", "flags", "command", "cluster", "experiments", "job", "logs")),
     *(f"trainer.storage.{name}" for name in ("paths", "local", "gcs", "client", "ranges", "entry", "commit")),
     *(f"trainer.storage.{name}" for name in ("uploads", "lease")),
@@ -40,6 +40,7 @@ LIGHT = (
     *(f"trainer.experiments.{name}" for name in ("babyweight", "mnist")),
     *(f"trainer.inputs.{name}" for name in ("spec", "source", "batches", "serving")),
     *(f"trainer.quality.{name}" for name in ("options", "statistics", "check", "early", "output")),
+    *(f"trainer.reporting.{name}" for name in ("job", "exports", "predictions", "requests", "writing", "evaluating")),
     "trainer.inputs.raw",
     "trainer.experiment",
     *(f"trainer.exporting.{name}" for name in ("strategies", "checker")),
