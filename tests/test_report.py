@@ -331,7 +331,10 @@ def test_a_schema_gives_an_instance():
             "grid": {"dtype": "float32", "shape": [2, 3], "vocabulary": [], "default": None},
         }
     }
-    assert requests.example(schema) == {"word": "a", "age": 27.0, "count": 0, "grid": [[0.0] * 3] * 2}
+    instance = {"word": "a", "age": 27.0, "count": 0, "grid": [[0.0] * 3] * 2}
+    assert requests.example(schema) == instance
+    takes = signature(word="string", age="float32", count="int64", grid="float32", key="string")
+    assert requests.example(schema, takes) == {"key": "1", **instance}
 
 
 def test_an_experiment_is_found_where_this_process_finds_it(iris_job, tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def answer(question: Question, say: Say) -> Found:
                     files |= _files(given, source)
             if question.export:
                 model = _loaded(question.export)
-                known |= {"signatures": model.signatures, "request": _example(model)}
+                known["signatures"] = model.signatures
                 known["predicted"] = _predicted(model, source, batch_size, say)
     return Found(**known, problems=problems)
 
@@ -152,18 +152,6 @@ def _loaded(export: str) -> Any:
     with command.quiet_tensorflow():
         from trainer.serving import model as serving  # seconds: not before all that is cheap is known to be right
     return serving.load(export)
-
-
-def _example(model: Any) -> Mapping[str, Any] | None:
-    """The first of an export's warm-up requests as an instance, where it has some."""
-    from trainer.serving import warmup
-
-    signature = protocol.choose(model.signatures)
-    with contextlib.suppress(RunError):
-        for name, columns in warmup.read(paths.join(model.directory, "assets.extra", warmup.NAME)):
-            if name == signature.name:
-                return protocol.rows(columns)[0]
-    return None
 
 
 def _predicted(model: Any, source: Source, batch_size: int, say: Say) -> Predicted:

@@ -78,7 +78,6 @@ class Found:
     files: Mapping[str, FileFacts] = field(default_factory=dict)
     eval_files: tuple[str, ...] = ()
     signatures: Mapping[str, Signature] = field(default_factory=dict)
-    request: Mapping[str, Any] | None = None  # an instance that the export takes, from its warm-up requests
     predicted: Predicted | None = None
     problems: Mapping[str, str] = field(default_factory=dict)  # by "experiment", "data", "evaluation"
 

@@ -33,9 +33,13 @@ def of(signature: Signature, features: Sequence[Feature], rows: Columns) -> dict
     return found
 
 
-def example(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """An instance as an export's `schema.json` describes it: defaults, first words, else zeros."""
-    return {name: _value(feature) for name, feature in schema["features"].items()}
+def example(schema: Mapping[str, Any], signature: Signature | None = None) -> dict[str, Any]:
+    """An instance as an export's `schema.json` describes it: defaults, first words, else zeros.
+
+    What the signature takes beside the features is a key, which the response repeats.
+    """
+    keys = [name for name in (signature.inputs if signature else ()) if name not in schema["features"]]
+    return {**dict.fromkeys(keys, "1"), **{name: _value(feature) for name, feature in schema["features"].items()}}
 
 
 def _value(feature: Mapping[str, Any]) -> Any:

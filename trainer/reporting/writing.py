@@ -11,7 +11,8 @@ from trainer.errors import RunError
 from trainer.exporting.strategies import ASSETS_EXTRA, SCHEMA
 from trainer.reporting import exports, job, predictions, requests
 from trainer.reporting.exports import Export
-from trainer.reporting.predictions import Question
+from trainer.reporting.predictions import Found, Question
+from trainer.serving import protocol
 from trainer.storage import paths
 
 
@@ -57,7 +58,7 @@ def html(
             found=known,
             evaluated=chosen,
             section=evaluation.of(known.predicted) if known.predicted else None,
-            request=known.request if known.request is not None else _request(found),
+            request=_request(found, known),
             comparison=section,
             time=now,
         )
@@ -77,9 +78,11 @@ def _progress(export: Export | None) -> Iterator[Callable[[int], None]]:
         yield lambda rows: status.update(f"{words}: {rows:,} rows")
 
 
-def _request(found: Sequence[Export]) -> Any:
+def _request(found: Sequence[Export], known: Found) -> Any:
     """A request as the schema of the export to look at describes it; None where there is no schema."""
+    signature = protocol.choose(known.signatures) if known.signatures else None
     for export in exports.by_preference(list(found))[:1]:
         with contextlib.suppress(RunError, ValueError, KeyError, TypeError, AttributeError):  # not one of ours
-            return requests.example(json.loads(paths.read_bytes(paths.join(export.path, ASSETS_EXTRA, SCHEMA))))
+            schema = json.loads(paths.read_bytes(paths.join(export.path, ASSETS_EXTRA, SCHEMA)))
+            return requests.example(schema, signature)
     return None
