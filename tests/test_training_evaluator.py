@@ -15,7 +15,7 @@ from tests.linear_experiment import ROWS, define, events, lines, make, steps_sav
 from trainer.errors import ConflictError, RunError, UsageError
 from trainer.settings.cluster import Cluster
 from trainer.storage import commit, lease, paths
-from trainer.training import checkpoint, ending
+from trainer.training import checkpoint, ending, journal
 from trainer.training.evaluator import Evaluator
 from trainer.training.outcome import Interrupted
 
@@ -261,7 +261,7 @@ def test_an_evaluator_waits_while_a_run_without_a_cluster_holds_the_right_to_eva
     waited = []
 
     def interrupted():
-        if not waited and steps_saved(tmp_path) == [10]:
+        if not waited and steps_saved(tmp_path):
             with pytest.raises(Interrupted):
                 evaluator(tmp_path, csv, None, None, lambda: waited.append(True) or 15, **EXPORTS).continuous_eval()
             assert not (tmp_path / "eval/metrics.jsonl").exists()
@@ -350,17 +350,19 @@ def test_a_chief_leaves_the_evaluation_to_an_evaluator_and_takes_over_what_it_sa
     assert [step for step, _ in events(tmp_path / "eval")["loss"]] == [40]  # the evaluator's, once
 
 
-def test_what_an_evaluator_found_is_in_the_chiefs_journal_at_the_next_stop(tmp_path, csv):
+@pytest.mark.timeout(60)  # the chief waits for ever where the journal does not have it
+def test_what_an_evaluator_found_is_in_the_chiefs_journal_at_a_later_stop(tmp_path, csv):
     held = lease.acquire(evaluation_dir(tmp_path))
     found = []
 
     def interrupted():
-        if not found and steps_saved(tmp_path) == [10]:
+        first = next(iter(journal.read_lines(str(tmp_path))), {})  # written while training goes on
+        if first and not found:
             line = {"step": 10, "loss": 0.5, "mae": 0.25, "time": 7.0}
             (tmp_path / "eval/metrics.jsonl").write_text(json.dumps(line) + "\n")
             found.append(line)
-        if steps_saved(tmp_path) == [10, 20, 30]:
-            found.append(lines(tmp_path)[0])
+        if "loss" in first:
+            found.append(first)
             return 15
         return None
 
