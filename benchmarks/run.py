@@ -22,14 +22,12 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import cluster, gcs, training
+from benchmarks import around, cluster, gcs, training
 from benchmarks import serving as servers
 from benchmarks.rows import BATCH, DATA, ROOT, ROUNDS, Row, csv, done, output, ratio, verdict
 from trainer.roles import Task
-from trainer.samples import natality_table
 
 
-SPANS = ("seconds", "whole_seconds")  # of the work alone, and since the process began
 LATENCY_S = 0.05  # about that of a bucket in the same continent
 
 
@@ -239,28 +237,6 @@ def prediction(folder: Path) -> list[Row]:
     ]
 
 
-def preprocessing(folder: Path) -> list[Row]:
-    """A million raw births to training files in a pipeline on DirectRunner, beside pandas; the lines are compared."""
-    raw = folder / "natality"
-    natality_table.write(str(raw), rows=1_000_000)
-    speeds: dict[str, list[float]] = {f"{side} {what}": [] for side in ("ours", "theirs") for what in SPANS}
-    digests = set()
-    for i in range(ROUNDS):
-        for side, flags in (("ours", []), ("theirs", ["--peer"])):
-            words = [*flags, f"{raw}/*.csv", str(folder / f"preprocessed-{i}-{side}")]
-            found = json.loads(output([sys.executable, "-m", "benchmarks.preprocess", *words]).splitlines()[-1])
-            for what in SPANS:
-                speeds[f"{side} {what}"].append(found["births"] / found[what])
-            digests.add(found["digest"])
-    if len(digests) != 1:
-        raise SystemExit("preprocessing: ours and pandas did not write the same lines")
-    titles = ("preprocessing, 1M raw births, births/s / pandas", "  whole process")
-    return [
-        ratio(title, speeds[f"ours {what}"], speeds[f"theirs {what}"], at_least=0.33)
-        for title, what in zip(titles, SPANS, strict=True)
-    ]
-
-
 MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
     "start": start,
     "rmse": rmse,
@@ -274,7 +250,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Row]]] = {
     "serving": serving,
     "soak": soak,
     "prediction": prediction,
-    "preprocessing": preprocessing,
+    **around.MEASUREMENTS,
 }
 
 
