@@ -205,7 +205,7 @@ def test_without_an_evaluation_the_rest_stands(babyweight_job, tmp_path):
     assert page.errors == []
     assert "No export was evaluated." in page.text
     assert "Training, 4 files 1,600" in page.text  # these take no TensorFlow
-    assert "As the export's schema describes it" in page.text
+    assert "As the export's schema.json describes it" in page.text
     assert '"mother_race": "White"' in page.text
 
 
