@@ -1,5 +1,6 @@
 """Batch prediction: the text of predictions, and folders of shards that survive being killed."""
 
+import contextlib
 import csv
 import gzip
 import importlib.util
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import ml_dtypes
@@ -292,6 +294,30 @@ def test_each_line_is_in_the_part_where_it_starts(tmp_path, text):
 def read(part):
     with parts.opened(part) as text:
         return b"".join(iter(lambda: text.read(3), b""))
+
+
+def test_files_are_read_in_the_thread_that_predicts(run, births, tmp_path, monkeypatch):
+    """One of Arrow's own would abort a process that ends while it reads (SIGABRT, "terminate called ...")."""
+    really, threads = parts.opened, set()
+
+    @contextlib.contextmanager
+    def opened(part):
+        with really(part) as text:
+            yield Text(text)
+
+    class Text:
+        closed = False
+
+        def __init__(self, text):
+            self.text = text
+
+        def read(self, size):
+            threads.add(threading.get_ident())
+            return self.text.read(size)
+
+    monkeypatch.setattr(parts, "opened", opened)
+    run("--csv", births, "--output", tmp_path / "out.jsonl")
+    assert threads == {threading.get_ident()}
 
 
 def test_files_of_any_kind_are_shards_in_their_order(run, tmp_path):

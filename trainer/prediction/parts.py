@@ -68,6 +68,20 @@ def opened(part: Part) -> Iterator[Any]:
             yield _Range(file, stop - start)
 
 
+def whole_lines(text: Any, block_bytes: int) -> Iterator[bytes]:
+    """What `opened` gives in blocks of whole lines, about as many bytes each."""
+    rest = b""
+    while content := text.read(block_bytes):
+        end = content.rfind(b"\n") + 1
+        if end:
+            yield rest + content[:end]
+            rest = content[end:]
+        else:
+            rest += content
+    if rest:
+        yield rest
+
+
 def first_line(part: Part) -> bytes:
     """The first line of the file, wherever the part starts."""
     with paths.open_input(part.path, known=part.known, buffer_bytes=SEEN_BYTES) as file, _naming(part):
@@ -86,16 +100,11 @@ def rows_before(part: Part) -> int:
 
 
 class _Range:
-    """As much of a file as Arrow is to see, and as little as Arrow asks of a file."""
-
-    closed = False
+    """A file up to some place."""
 
     def __init__(self, file: BinaryIO, left: int) -> None:
         self._file = file
         self._left = left
-
-    def __bool__(self) -> bool:
-        return self._left > 0
 
     def read(self, size: int) -> bytes:
         """The next bytes, none at the end."""

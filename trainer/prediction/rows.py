@@ -100,21 +100,22 @@ def layout(part: Part, plan: Plan) -> Layout:
 
 def read(part: Part, plan: Plan, layout: Layout) -> Iterator[Block]:
     """The rows of a part, at most `plan.batch_size` at once. A row that cannot be used raises `RunError`."""
-    row = 1 + _skipped(part, layout)
-    try:
-        with parts.opened(part) as text:
-            for rows in _record_batches(text, part, plan, layout):
-                columns = {name: _input(rows.column(name), name, part, plan, row) for name in plan.signature.inputs}
-                keys = _texts(rows.column(layout.key)) if layout.key else None
-                for start in range(0, rows.num_rows, plan.batch_size):
-                    few = slice(start, start + plan.batch_size)
-                    taken = {name: distinct[places[few]] for name, (distinct, places) in columns.items()}
-                    yield Block(taken, None if keys is None else keys[few])
-                row += rows.num_rows
-    except pa.ArrowInvalid as error:
-        before = parts.rows_before(part)
-        problem = re.sub(r"(?<=Row #)\d+", lambda number: str(before + int(number[0])), str(error))
-        raise RunError(f"{part.name}: {problem}; expected the columns {', '.join(layout.names)}") from error
+    row = 1
+    with parts.opened(part) as text:
+        for lines in parts.whole_lines(text, BLOCK_BYTES):
+            if row == 1 and part.start == 0 and layout.has_header:
+                lines = lines.partition(b"\n")[2]
+                row += 1
+            if not lines.strip():
+                continue  # Arrow refuses to read nothing
+            rows = _table(lines, row, part, plan, layout)
+            columns = {name: _input(rows[name], name, part, plan, row) for name in plan.signature.inputs}
+            keys = _texts(rows[layout.key]) if layout.key else None
+            for start in range(0, rows.num_rows, plan.batch_size):
+                few = slice(start, start + plan.batch_size)
+                taken = {name: distinct[places[few]] for name, (distinct, places) in columns.items()}
+                yield Block(taken, None if keys is None else keys[few])
+            row += rows.num_rows
 
 
 def _layout(names: list[str] | tuple[str, ...], plan: Plan, *, has_header: bool) -> Layout:
@@ -122,27 +123,24 @@ def _layout(names: list[str] | tuple[str, ...], plan: Plan, *, has_header: bool)
     return Layout(tuple(names), has_header, key=plan.key if plan.key in names and not returned else None)
 
 
-def _skipped(part: Part, layout: Layout) -> int:
-    """How many lines of the part are not rows."""
-    return int(layout.has_header and part.start == 0)
+def _table(lines: bytes, first_row: int, part: Part, plan: Plan, layout: Layout) -> pa.RecordBatch:
+    """The rows of some lines as Arrow reads them.
 
-
-def _record_batches(text: Any, part: Part, plan: Plan, layout: Layout) -> Iterator[pa.RecordBatch]:
-    """The rows as Arrow reads them, a block at once."""
-    if not text:
-        return  # a range in which no line starts; Arrow refuses to read nothing
+    Arrow gets text, not the file: it would read that ahead in a thread of its own, which aborts a process that ends
+    meanwhile.
+    """
     kinds = {layout.key: pa.string()} if layout.key else {}
     kinds |= dict.fromkeys(plan.signature.inputs, DISTINCT)
-    yield from arrow_csv.open_csv(
-        text,
-        # One thread: only then do Arrow's errors have the number of the row.
-        read_options=arrow_csv.ReadOptions(
-            column_names=layout.names, skip_rows=_skipped(part, layout), block_size=BLOCK_BYTES, use_threads=False
-        ),
-        convert_options=arrow_csv.ConvertOptions(
-            include_columns=list(kinds), column_types=kinds, strings_can_be_null=False
-        ),
-    )
+    # One thread: only then do Arrow's errors have the number of the row. One block, so that there is one batch.
+    options = arrow_csv.ReadOptions(column_names=layout.names, block_size=len(lines) + 1, use_threads=False)
+    convert = arrow_csv.ConvertOptions(include_columns=list(kinds), column_types=kinds, strings_can_be_null=False)
+    try:
+        table = arrow_csv.read_csv(pa.BufferReader(lines), read_options=options, convert_options=convert)
+    except pa.ArrowInvalid as error:
+        before = parts.rows_before(part) + first_row - 1
+        problem = re.sub(r"(?<=Row #)\d+", lambda number: str(before + int(number[0])), str(error))
+        raise RunError(f"{part.name}: {problem}; expected the columns {', '.join(layout.names)}") from error
+    return table.to_batches()[0]
 
 
 def _texts(column: pa.Array) -> pa.Array:

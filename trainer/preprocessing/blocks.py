@@ -81,24 +81,10 @@ def _check_columns(path: str, names: Iterable[str]) -> None:
 def _read_csv(block: Block) -> Iterator[pa.Table]:
     before = 0  # lines of the part
     with parts.opened(block.part) as text:
-        for lines in _texts(text):
+        for lines in parts.whole_lines(text, TABLE_BYTES):
             header = before == 0 and block.part.start == 0
             yield _parsed(lines, block, before, header=header)
             before += lines.count(b"\n")
-
-
-def _texts(text: Any) -> Iterator[bytes]:
-    """Whole lines, about as many bytes at a time."""
-    rest = b""
-    while content := text.read(TABLE_BYTES):
-        end = content.rfind(b"\n") + 1
-        if end:
-            yield rest + content[:end]
-            rest = content[end:]
-        else:
-            rest += content
-    if rest:
-        yield rest
 
 
 def _parsed(lines: bytes, block: Block, before: int, *, header: bool) -> pa.Table:
