@@ -10,7 +10,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -89,7 +89,6 @@ class Trainer:
                 raise ConflictError(f"{self.run.job_dir}: an evaluator is at work; expected one evaluation at a time")
             if self._restore() is None:
                 raise UsageError(f"{self.checkpoints}: no checkpoint to evaluate; expected a job dir that was trained")
-            self._write_facts(journal.read_starts(self.run.job_dir))
             metrics = self.evaluations.metrics()
             shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             log.info("step %d: %s", self.step, shown, extra={"fields": {"global_step": self.step, **metrics}})
@@ -102,8 +101,7 @@ class Trainer:
     def _run(self, *, evaluate: bool) -> Outcome:
         with self._opened():
             restored = self._restore()
-            start = {"time": time.time(), "step": self.step, "lease": self.held.lease.holder}
-            self._write_facts([*journal.read_starts(self.run.job_dir), start])
+            self._write_facts()
             if evaluate and not self.cluster.size and self.step < self.train_steps:
                 self.evaluations.prepare()  # beside the first steps
             self.replicas.push()
@@ -179,10 +177,12 @@ class Trainer:
             between=self._raise_if_interrupted,
         )
 
-    def _write_facts(self, starts: Sequence[Mapping[str, Any]]) -> None:
-        """Write `run.json`, with what tells of the run's course to who only reads: `starts` are all runs' so far."""
+    def _write_facts(self) -> None:
+        """Write `run.json`, with what tells of the run's course to who only reads."""
         experiment = self.experiment
         course = {"metric": experiment.metric, "goal": experiment.goal, "train_steps": self.train_steps}
+        start = {"time": time.time(), "step": self.step, "lease": self.held.lease.holder}
+        starts = [*journal.read_starts(self.run.job_dir), start]
         journal.write_facts(self.run.job_dir, {**self.facts, **course, "starts": starts})
 
     def _restore(self) -> checkpoint.Restored | None:
