@@ -135,20 +135,24 @@ def limits(folder: Path) -> list[Row]:
 
 
 def lightgbm(folder: Path) -> list[Row]:
-    """Seconds of the whole command, to an export, at LightGBM's RMSE or better, TensorFlow's import left out."""
+    """Seconds of the whole command, to an export, at LightGBM's RMSE or better, TensorFlow's import left out.
+
+    The RMSE is the mean of seeds, compared to the four digits that are shown; LightGBM without sampling has no seed.
+    """
     words = [f"{DATA}/natality/{name}.csv*" for name in ("train", "eval")]
     peers = said([environments.python("lightgbm"), f"{PEERS}/lightgbm_babyweight.py", *words])
     took, values = [], []
-    for i in range(ROUNDS):
+    for seed in range(1, ROUNDS + 1):
+        flags = ("--seed", str(seed), "--export-strategy", "final")
         began = time.monotonic()
-        line = done(folder / f"lightgbm-{i}", "babyweight", DATA / "natality", "--export-strategy", "final")
+        line = done(folder / f"lightgbm-{seed}", "babyweight", DATA / "natality", *flags)
         took.append(time.monotonic() - began - importing())
         values.append(line["metrics"]["rmse"])
-    taken, rmse = statistics.median(took), statistics.median(values)
+    taken, rmse = statistics.median(took), round(statistics.mean(values), 4)
     shown = f"{taken:.1f} s to {rmse:.4f}"
     rows = []
     for name, peer in peers.items():
-        meets = taken <= 10 and rmse <= peer["rmse"]
+        meets = taken <= 10 and rmse <= round(peer["rmse"], 4)
         beside = f"{shown} ({peer['seconds']:.1f} s to {peer['rmse']:.4f})"
         rows.append(
             Row(f"babyweight, real births, export at the RMSE of LightGBM, {name}", beside, "at most 10 s", meets)

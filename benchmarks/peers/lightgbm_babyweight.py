@@ -2,8 +2,9 @@
 
     python benchmarks/peers/lightgbm_babyweight.py 'natality/train.csv*' 'natality/eval.csv*'
 
-Prints a JSON object: with default parameters and tuned, the seconds from reading the files to the trained model, its
-trees and its RMSE. The tuned one stops early by the evaluation rows themselves, which flatters it a little.
+Prints a JSON object: with default parameters, with 200 trees of 15 leaves and tuned, the seconds from reading the files
+to the trained model, its trees and its RMSE. The tuned one stops early by the evaluation rows themselves, which
+flatters it a little.
 """
 
 import glob
@@ -34,18 +35,19 @@ def main(train, evaluation):
     found = {}
     for name, parameters, rounds in (
         ("defaults", {}, 100),
+        ("200 trees of 15 leaves", {"learning_rate": 0.05, "num_leaves": 15}, 200),
         ("tuned", {"learning_rate": 0.03, "num_leaves": 31}, 2000),
     ):
         began = time.monotonic()
         (x, y), (held_x, held_y) = columns(train, evaluation)
         data = lightgbm.Dataset(x, y)
         early = (
-            {}
-            if name == "defaults"
-            else {
+            {
                 "valid_sets": [lightgbm.Dataset(held_x, held_y, reference=data)],
                 "callbacks": [lightgbm.early_stopping(50, verbose=False)],
             }
+            if name == "tuned"
+            else {}
         )
         settings = {"objective": "regression", "verbose": -1, **parameters}
         model = lightgbm.train(settings, data, num_boost_round=rounds, **early)
