@@ -89,6 +89,15 @@ def test_a_checkpoint_beyond_the_last_line_is_the_newest_step(tmp_path):
     assert [each.step for each in found.checkpoints] == [47]
 
 
+def test_checkpoints_are_looked_for_where_the_run_says(tmp_path, caplog):
+    put(f"{tmp_path}/saved/30", state=b"{}")
+    elsewhere = write(tmp_path / "job", {"step": 40}, checkpoints=f"{tmp_path}/saved")
+    assert [each.step for each in job.read(elsewhere).checkpoints] == [30]
+    unknown = write(tmp_path / "job", {"step": 40}, checkpoints="s3://other/saved")
+    assert job.read(unknown).checkpoints == ()
+    assert "the report lacks the checkpoints: s3://other/saved: is neither" in caplog.text
+
+
 # Damage
 
 

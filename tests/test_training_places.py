@@ -12,6 +12,7 @@ from tests.linear_experiment import ROWS, define, events, lines, make, steps_sav
 from trainer import task
 from trainer.errors import RunError, UsageError
 from trainer.exporting import registration
+from trainer.reporting import job
 from trainer.serving.locate import locate
 from trainer.settings.cluster import Cluster
 from trainer.settings.places import Places
@@ -83,6 +84,7 @@ def test_a_run_is_in_the_places_of_the_platform_and_resumes_there(storage, train
     assert locate(f"{base}/model") == f"{base}/model"
     with commit.opened(f"{base}/model") as folder:
         assert "serving_default" in tf.saved_model.load(folder).signatures
+    assert [each.step for each in job.read(base).checkpoints] == [20, 40, 60]
 
     metric_file.unlink()
     paths.remove(f"{base}/model/saved_model.pb")

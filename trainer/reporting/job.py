@@ -8,13 +8,15 @@ Nothing is written there, and neither TensorFlow nor the experiment is asked.
 """
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainer.errors import MissingError, UsageError
+from trainer.errors import MissingError, RunError, UsageError
 from trainer.experiment import Goal
+from trainer.settings import places
 from trainer.storage import commit, lease, paths
 from trainer.training import ending, journal
 
@@ -22,6 +24,7 @@ from trainer.training import ending, journal
 State = Literal["running", "ended", "interrupted"]
 Line = Mapping[str, float]
 EVALUATOR = "eval"  # the folder of its journal
+log = logging.getLogger("trainer.reporting")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def read(job_dir: str) -> Job:
     facts = _facts(job_dir)
     starts = tuple(Moment(int(each["step"]), float(each["time"])) for each in _starts(facts))
     lines = _lines(job_dir)
-    checkpoints = _checkpoints(paths.join(job_dir, "checkpoints"))
+    checkpoints = _checkpoints(str(facts.get("checkpoints") or places.in_job_dir(job_dir).checkpoints))
     newest = max([*(int(line["step"]) for line in lines), *(each.step for each in checkpoints)], default=0)
     goal: Goal | None = facts.get("goal") if facts.get("goal") in ("min", "max") else None
     return Job(
@@ -121,8 +124,15 @@ def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _checkpoints(directory: str) -> tuple[Moment, ...]:
-    """The committed ones, by the times of their markers. A run that goes on may remove them meanwhile."""
-    files = paths.list_files(directory)
+    """The committed ones, by the times of their markers. A run that goes on may remove them meanwhile.
+
+    None where the folder cannot be read: it may be another one than the job dir, and the report stands without them.
+    """
+    try:
+        files = paths.list_files(directory)
+    except RunError as error:
+        log.warning("the report lacks the checkpoints: %s", error)
+        return ()
     marked = {name.split("/")[0]: entry for name, entry in files.items() if name.endswith(f"/{commit.MARKER}")}
     found = [Moment(int(name), entry.modified) for name, entry in marked.items() if name.isdecimal()]
     return tuple(sorted(found, key=lambda each: each.step))

@@ -180,7 +180,9 @@ class Trainer:
     def _write_facts(self) -> None:
         """Write `run.json`, with what tells of the run's course to who only reads."""
         experiment = self.experiment
-        course = {"metric": experiment.metric, "goal": experiment.goal, "train_steps": self.train_steps}
+        course: dict[str, Any] = {"metric": experiment.metric, "goal": experiment.goal, "train_steps": self.train_steps}
+        if self.checkpoints != in_job_dir(self.run.job_dir).checkpoints:  # else a job dir that is moved tells the truth
+            course["checkpoints"] = self.checkpoints
         start = {"time": time.time(), "step": self.step, "lease": self.held.lease.holder}
         starts = [*journal.read_starts(self.run.job_dir), start]
         journal.write_facts(self.run.job_dir, {**self.facts, **course, "starts": starts})
