@@ -1,6 +1,7 @@
 """`python -m trainer.report`: the page of real runs, of runs that go on, of damaged ones, of other people's words."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import re
@@ -284,12 +285,15 @@ def test_a_picture_is_of_the_example_that_it_is_said_to_be(mnist_job, digits, tm
         assert (shown == images[place].reshape(-1)).all()
 
 
-def test_a_dataset_is_no_input_to_make_requests_of(babyweight_job, flowers):
-    question = Question(
-        "tests.dropout_dataset_experiment", {}, (), (f"{flowers}/eval.csv",), next_export(babyweight_job)
-    )
+def test_of_a_dataset_all_but_its_evaluation_is_known_and_that_is_said(babyweight_job, flowers):
+    file, export = f"{flowers}/eval.csv", next_export(babyweight_job)
+    question = Question("tests.dropout_dataset_experiment", {}, (), (file,), export)
     found = evaluating.answer(question, lambda rows: None)
-    assert "does not say what a request holds" in found.problems["evaluation"]
+    assert found.problems["evaluation"].startswith("the evaluation input is a tf.data.Dataset, whose elements are")
+    assert (found.files[file].size, found.files[file].rows) == (paths.stat(file).size, None)
+    assert found.signatures.keys() == {"serving_default", "serving_examples"}
+    unasked = evaluating.answer(dataclasses.replace(question, export=None), lambda rows: None)
+    assert unasked.problems == {}
 
 
 # Requests

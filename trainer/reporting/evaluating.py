@@ -6,7 +6,7 @@ import itertools
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
@@ -57,16 +57,23 @@ def answer(question: Question, say: Say) -> Found:
         with _noting(problems, "evaluation"):
             experiment, batch_size = _built(module, question)
             known |= {"metric": experiment.metric, "goal": experiment.goal}
-            source = _source(experiment)
-            known["eval_files"] = source.files
+            given = experiment.eval_input_fn(Shard())
+            source = given.source if isinstance(given, EvalBatches) else None
+            eval_files = source.files if source else question.eval_files
+            known["eval_files"] = eval_files
             files: dict[str, FileFacts] = {}
             known["files"] = files
-            for given in (source.files, question.train_files):
+            for some in (eval_files, question.train_files):
                 with _noting(problems, "data"):
-                    files |= _files(given, source)
+                    files |= _files(some, source)
             if question.export:
                 model = _loaded(question.export)
                 known["signatures"] = model.signatures
+                if source is None:
+                    raise RunError(
+                        "the evaluation input is a tf.data.Dataset, whose elements are what the model takes and not "
+                        "what a request holds; expected trainer.inputs.batches.EvalBatches"
+                    )
                 known["predicted"] = _predicted(model, source, batch_size, say)
     return Found(**known, problems=problems)
 
@@ -117,22 +124,14 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _source(experiment: Experiment) -> Source:
-    given = experiment.eval_input_fn(Shard())
-    if not isinstance(given, EvalBatches):
-        raise RunError(
-            f"the evaluation input is a {type(given).__name__}, which does not say what a request holds; "
-            "expected trainer.inputs.batches.EvalBatches"
-        )
-    return given.source
-
-
-def _files(files: Sequence[str], source: Source) -> dict[str, FileFacts]:
-    """The size of each file, and its rows where they are few enough to be counted."""
+def _files(files: Sequence[str], source: Source | None) -> dict[str, FileFacts]:
+    """The size of each file, and its rows where its format is known and they are few enough to be counted."""
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         sizes = [entry.size for entry in pool.map(paths.stat, files)]
         limit = COUNTED_BYTES_REMOTE if any(map(paths.is_remote, files)) else COUNTED_BYTES
-        rows = pool.map(lambda path: _rows(path, source), files) if sum(sizes) <= limit else itertools.repeat(None)
+        rows: Iterable[int | None] = itertools.repeat(None)
+        if source and sum(sizes) <= limit:
+            rows = pool.map(lambda path: _rows(path, source), files)
         return {path: FileFacts(size, count) for path, size, count in zip(files, sizes, rows, strict=False)}
 
 
