@@ -19,7 +19,7 @@ from trainer import data
 from trainer.experiments import babyweight, mnist
 from trainer.inputs import records
 from trainer.inputs.spec import InputSpec, category, integer, number, pixels, vector
-from trainer.quality import check, options, reading, statistics
+from trainer.quality import check, checks, options, reading, statistics
 from trainer.samples.mnist import encode
 from trainer.settings import command
 from trainer.storage import paths
@@ -475,6 +475,17 @@ def test_a_class_that_train_lacks_is_an_error_and_a_rare_one_a_warning(tmp_path)
     assert said(report, "WARNING") == [
         "label label: 2 in 5 rows, 0 in 790; expected each class at least 1% as often as the most frequent one",
         "label label: 7 in 2 rows, 0 in 260; expected each class at least 1% as often as the most frequent one",
+    ]
+
+
+def test_classes_of_many_digits_are_told_apart(tmp_path):
+    spec = InputSpec((number("x"),), integer("store"))
+    for name, last in (("train", 1), ("eval", 2)):
+        (tmp_path / f"{name}.csv").write_text("".join(f"{i},2017100{i % 2 * last}\n" for i in range(100)))
+    report = check.perform(spec, [f"{tmp_path}/train.csv"], [f"{tmp_path}/eval.csv"])
+    assert checks.classes(spec, report.statistics["train"]) == {"20171000": 50, "20171001": 50}
+    assert said(report, "ERROR", "labels") == [
+        "label store: 20171002 in eval, in no row of train; expected classes that are trained on"
     ]
 
 

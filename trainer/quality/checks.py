@@ -91,7 +91,7 @@ def classes(spec: InputSpec, statistics: Statistics) -> dict[str, int]:
     if isinstance(column, Words):
         return {word: column.counts.get(word, 0) for word in spec.label.vocabulary}
     if isinstance(column, Numbers) and column.exact and spec.label.dtype == "int64":
-        return {f"{value:g}": count for value, count in column.counts.items()}
+        return {str(int(value)): count for value, count in column.counts.items()}
     return {}
 
 

@@ -18,6 +18,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trainer.quality import numbers, words
 from trainer.quality.numbers import Numbers
@@ -47,6 +48,14 @@ class Drift:
         return self.index >= max(NOTICED, self.by_chance)
 
 
+class Bin(NamedTuple):
+    """Values of one kind, and how many each side has. Two bins may have the same name: it has six digits."""
+
+    name: str
+    first: int
+    second: int
+
+
 def between(first: Column, second: Column) -> Drift | None:
     """The drift from one column to another. None where either has no values, or they are of two kinds."""
     if isinstance(first, Words) and isinstance(second, Words):
@@ -55,35 +64,29 @@ def between(first: Column, second: Column) -> Drift | None:
         bins = _bins_of_numbers(first, second)
     else:
         return None
-    bins["missing"] = (first.missing, second.missing)
-    bins = {name: counts for name, counts in bins.items() if any(counts)}
-    totals = [sum(counts[side] for counts in bins.values()) for side in (0, 1)]
-    if not all(totals):
+    bins = [each for each in (*bins, Bin("missing", first.missing, second.missing)) if each.first or each.second]
+    total, other = sum(each.first for each in bins), sum(each.second for each in bins)
+    if not (total and other):
         return None
-    shares = {
-        name: [(counts[side] + 0.5) / (totals[side] + 0.5 * len(bins)) for side in (0, 1)]
-        for name, counts in bins.items()
-    }
-    parts = {name: (p - q) * math.log(p / q) for name, (p, q) in shares.items()}
-    most = max(parts, key=lambda name: parts[name])
-    return Drift(
-        sum(parts.values()),
-        sum(1 / total for total in totals) * _chi_squared(len(bins) - 1),
-        most,
-        *(bins[most][side] / totals[side] for side in (0, 1)),
-    )
+    parts = []
+    for each in bins:
+        p, q = (each.first + 0.5) / (total + 0.5 * len(bins)), (each.second + 0.5) / (other + 0.5 * len(bins))
+        parts.append((p - q) * math.log(p / q))
+    most = bins[parts.index(max(parts))]
+    by_chance = (1 / total + 1 / other) * _chi_squared(len(bins) - 1)
+    return Drift(sum(parts), by_chance, most.name, most.first / total, most.second / other)
 
 
-def _bins_of_words(first: Words, second: Words) -> dict[str, tuple[int, int]]:
+def _bins_of_words(first: Words, second: Words) -> list[Bin]:
     """The most frequent words, and all others together."""
     together = words.merged(first, second).counts  # those of which both sides have the exact count
     often = sorted(together, key=lambda word: (-together[word], word))[:WORDS]
-    bins = {repr(word): (first.counts.get(word, 0), second.counts.get(word, 0)) for word in often}
+    bins = [Bin(repr(word), first.counts.get(word, 0), second.counts.get(word, 0)) for word in often]
     rest = [column.count - sum(column.counts.get(word, 0) for word in often) for column in (first, second)]
-    return {**bins, "other words": (rest[0], rest[1])}
+    return [*bins, Bin("other words", *rest)]
 
 
-def _bins_of_numbers(first: Numbers, second: Numbers) -> dict[str, tuple[int, int]]:
+def _bins_of_numbers(first: Numbers, second: Numbers) -> list[Bin]:
     """Ranges that hold about a tenth of the first side each; where there are fewer values, one for each."""
     exact = first.exact and second.exact
     sides = [
@@ -92,7 +95,7 @@ def _bins_of_numbers(first: Numbers, second: Numbers) -> dict[str, tuple[int, in
     ]
     values = sorted({*sides[0], *sides[1]})
     if exact and len(values) <= BINS:
-        return {f"{value:g}": (sides[0].get(value, 0), sides[1].get(value, 0)) for value in values}
+        return [Bin(f"{value:g}", sides[0].get(value, 0), sides[1].get(value, 0)) for value in values]
     edges = sorted({edge for i in range(1, BINS) if (edge := _quantile(sides[0], i / BINS)) is not None})
     ranges = [f"{low:g} to less than {high:g}" for low, high in itertools.pairwise(edges)]
     names = [f"less than {edges[0]:g}", *ranges, f"{edges[-1]:g} or more"] if edges else ["all"]
@@ -100,7 +103,7 @@ def _bins_of_numbers(first: Numbers, second: Numbers) -> dict[str, tuple[int, in
     for side, column in enumerate(sides):
         for value, count in column.items():
             counts[bisect.bisect_right(edges, value)][side] += count
-    return {name: (pair[0], pair[1]) for name, pair in zip(names, counts, strict=True)}
+    return [Bin(name, *pair) for name, pair in zip(names, counts, strict=True)]
 
 
 def _quantile(counts: Mapping[float, int], share: float) -> float | None:
