@@ -239,6 +239,20 @@ def test_every_word_is_a_slice_and_so_is_an_unknown_one():
     }
 
 
+def test_of_a_large_vocabulary_the_rare_words_are_one_slice():
+    words = category("town", tuple(f"town {i}" for i in range(10_000)))
+    codes = np.concatenate([np.arange(10_000), np.arange(5000, 5020).repeat(3)])
+    *often, others = slices.cut((words,), {"town": codes})
+    assert [part.name for part in often] == [f"town {i}" for i in range(5000, 5020)]
+    assert [len(part.rows) for part in often] == [4] * 20
+    assert (others.name, len(others.rows)) == (slices.OTHERS, 9980)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_has_a_name(value):
+    assert slices.shown(value) == str(value)
+
+
 def test_few_values_of_a_number_are_slices_of_their_own():
     found = cut(weeks=np.array([40.0, 39.5, 40.0, np.nan], np.float32), count=np.array([2, 2, 1, 2]))
     assert found == {
@@ -328,6 +342,7 @@ def test_whole_numbers_are_classes_without_probabilities():
         (SEX, {"p": [[1.5, -0.5, 0.0]]}),
         (SEX, {"p": [[0.5, 0.5, 0.5]]}),
         (vector("pixels", 3), {"x": [1.0]}),
+        (integer("id"), {"id": [10**9]}),  # a matrix of as many classes would be larger than any memory
         (WEEKS, {}),
     ],
 )

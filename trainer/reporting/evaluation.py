@@ -142,7 +142,7 @@ def _classification(predicted: Predicted, kind: kinds.Classes) -> Classification
         count=len(labels),
         left_out=len(predicted) - len(labels),
         accuracy=accuracy,
-        wrong=int(np.sum(labels != classes)),
+        wrong=int(np.sum(~right)),
         loss=None if probabilities is None else float(classification.losses(labels, probabilities).mean()),
         matrix=matrix if size <= MATRIX_CLASSES else None,
         scores=tuple(classification.per_class(matrix)),

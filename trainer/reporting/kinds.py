@@ -11,6 +11,8 @@ from trainer.reporting.predictions import Predicted
 
 
 SUM_ERROR = 1e-3  # of probabilities, which float32 adds up to about 1
+MOST_CLASSES = 1000
+"""More whole numbers are no classes but ids or amounts, and a matrix of them would be larger than the memory."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class Classes:
 
 def of(predicted: Predicted) -> Numbers | Classes | None:
     """The kind of predictions; None where none of the outputs is one that is understood here."""
+    if predicted.label.shape:
+        return None
     if predicted.label.vocabulary or predicted.label.dtype == "int64":
         return _classes(predicted)
-    return _numbers(predicted) if not predicted.label.shape else None
+    return _numbers(predicted)
 
 
 def _numbers(predicted: Predicted) -> Numbers | None:
@@ -64,7 +68,9 @@ def _classes(predicted: Predicted) -> Classes | None:
     return None
 
 
-def _of_classes(predicted: Predicted, name: str, classes: np.ndarray, probabilities: np.ndarray | None) -> Classes:
+def _of_classes(
+    predicted: Predicted, name: str, classes: np.ndarray, probabilities: np.ndarray | None
+) -> Classes | None:
     words = predicted.label.vocabulary
     if words:
         size = len(words)
@@ -72,6 +78,8 @@ def _of_classes(predicted: Predicted, name: str, classes: np.ndarray, probabilit
         size = probabilities.shape[1]
     else:
         size = int(max(predicted.labels.max(), classes.max())) + 1
+    if size > MOST_CLASSES:
+        return None
     inside = (predicted.labels >= 0) & (predicted.labels < size) & (classes >= 0) & (classes < size)
     rows = np.flatnonzero(inside)
     return Classes(

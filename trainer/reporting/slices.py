@@ -18,7 +18,9 @@ MOST_VALUES = 9
 SHARES = (0.025, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 0.975, 1.0)
 """A number with more distinct values is cut where these shares of the examples are below: narrow at both ends, where
 examples are few and models err most."""
-UNKNOWN = "(unknown or missing)"
+MOST_WORDS = 20
+"""Of a larger vocabulary the words that most examples have are slices; the others are one together."""
+UNKNOWN, OTHERS = "(unknown or missing)", "(other words)"
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,11 @@ def cut(features: Sequence[Feature], columns: Mapping[str, np.ndarray]) -> list[
 
 def _by_word(feature: Feature, codes: np.ndarray) -> list[Slice]:
     names = (*feature.vocabulary, UNKNOWN)
-    found = (Slice(feature, name, np.flatnonzero(codes == code)) for code, name in enumerate(names))
-    return [part for part in found if len(part.rows)]
+    counts = np.bincount(codes, minlength=len(names))
+    often = np.sort(np.argsort(-counts, kind="stable")[:MOST_WORDS])
+    found = [Slice(feature, names[code], np.flatnonzero(codes == code)) for code in often if counts[code]]
+    others = np.flatnonzero(~np.isin(codes, often))
+    return found + ([Slice(feature, OTHERS, others)] if len(others) else [])
 
 
 def _by_range(feature: Feature, values: np.ndarray) -> list[Slice]:
@@ -65,4 +70,4 @@ def _by_range(feature: Feature, values: np.ndarray) -> list[Slice]:
 
 def shown(value: float) -> str:
     """A number as the name of a slice has it."""
-    return f"{value:.0f}" if value == round(value) and abs(value) < 1e7 else f"{value:.4g}"
+    return f"{value:.0f}" if abs(value) < 1e7 and value == round(value) else f"{value:.4g}"
