@@ -173,6 +173,8 @@ def test_without_starts_a_run_began_as_long_before_its_first_stop_as_that_ones_s
     assert (known.time, known.last_seconds) == (48.0, 12.0)
     assert curves.at_work(lines, [known]).tolist() == [2.0, 12.0]
     assert curves.sessions([], [], 10) == []
+    (unknown,) = curves.sessions([{"step": 20, "time": 50.0, "examples_per_second": math.nan}], [], 10)
+    assert (unknown.time, unknown.last_seconds) == (50.0, 0.0)
 
 
 def test_a_line_without_a_time_has_none():

@@ -33,6 +33,8 @@ from trainer.reporting.intervals import Interval
         (words.interval, Interval(0.1, math.nan, math.nan), "–"),
         (words.percent, 0.9956, "99.6 %"),
         (words.size, 999, "999 B"),
+        (words.size, 999_600, "1 MB"),
+        (words.size, 999_499, "999 kB"),
         (words.size, 13_178_581, "13.2 MB"),
         (words.duration, 12.62, "12.6 s"),
         (words.duration, 3599.7, "1 h 00 min"),
@@ -86,6 +88,11 @@ def test_a_metric_that_falls_by_far_is_drawn_on_a_logarithmic_scale():
     level = charts.by_time("loss", [charts.Series("training", curve([2.3, 0.5, 0.0]), 1)])
     assert "logarithmic" not in level.caption
     assert "training from 2.3 to 0.02" in falling.label
+
+
+def test_the_unit_of_time_is_that_of_the_stops_that_have_a_time():
+    stops = Curve(np.arange(3.0), np.array([np.nan, 3600.0, 9000.0]), np.arange(3.0))
+    assert charts.by_time("loss", [charts.Series("training", stops, 0)]).caption.endswith("over hours at work")
 
 
 def test_a_curve_without_a_finite_value_is_an_empty_drawing():

@@ -68,7 +68,8 @@ def by_step(name: str, series: Sequence[Series], marks: Marks = Marks()) -> Char
 
 def by_time(name: str, series: Sequence[Series], marks: Marks = Marks()) -> Chart:
     """A number over the time at work."""
-    longest = max((each.curve.seconds.max() for each in series if len(each.curve)), default=0.0)
+    known = (each.curve.seconds[np.isfinite(each.curve.seconds)] for each in series)  # a line may have no time
+    longest = max(seconds.max(initial=0.0) for seconds in known)
     units = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
     unit, size = next((unit, size) for unit, size in units if longest >= 2 * size or size == 1.0)
     return _course(name, series, marks, _Scale("time", f"{unit} at work", size))

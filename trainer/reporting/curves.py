@@ -66,7 +66,8 @@ def sessions(lines: Sequence[Line], starts: Sequence[Moment], batch_size: int) -
     timed = [line for line in lines if "time" in line]
     if not starts and timed:
         first = timed[0]
-        before = first["step"] * batch_size / first[SPEED] if first.get(SPEED) else 0.0
+        speed = first.get(SPEED, 0.0)
+        before = first["step"] * batch_size / speed if speed > 0 else 0.0  # NaN is not
         starts = [Moment(0, first["time"] - before)]
     found: list[Session] = []
     worked = 0.0

@@ -55,7 +55,7 @@ def percent(share: float) -> str:
 def size(count: int) -> str:
     """Bytes."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= factor:
+        if count >= 0.9995 * factor:  # which is 1 of three digits, not 1e+03 of the next smaller unit
             return f"{count / factor:.3g} {unit}"
     return f"{count} B"
 
