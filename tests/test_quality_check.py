@@ -1,5 +1,6 @@
 """`python -m trainer.data check`: what is wrong with data is found, named and counted; what is not is let be."""
 
+import dataclasses
 import gzip
 import json
 import logging
@@ -476,6 +477,21 @@ def test_a_class_that_train_lacks_is_an_error_and_a_rare_one_a_warning(tmp_path)
         "label label: 2 in 5 rows, 0 in 790; expected each class at least 1% as often as the most frequent one",
         "label label: 7 in 2 rows, 0 in 260; expected each class at least 1% as often as the most frequent one",
     ]
+
+
+def test_of_a_large_vocabulary_a_few_words_are_named_and_the_others_counted(tmp_path):
+    towns = category("town", tuple(f"town {i}" for i in range(5000)))
+    spec = InputSpec((number("x"), dataclasses.replace(towns, name="home")), towns)
+    for name in ("train", "eval"):
+        rows = (f"{i},{'town 3' if i else 'Atlantis'},town {i % 2}\n" for i in range(100))
+        (tmp_path / f"{name}.csv").write_text("".join(rows))
+    report = check.perform(spec, [f"{tmp_path}/train.csv"], [f"{tmp_path}/eval.csv"])
+    rare = said(report, "WARNING", "labels")
+    assert len(rare) == checks.SHOWN_CLASSES + 1
+    assert rare[0].startswith("label town: town 2 in 0 rows, town 0 in 50; ")
+    assert rare[-1].startswith("label town: 4,978 more of 5,000 classes are as rare; ")
+    (unknown,) = said(report, "WARNING", "vocabulary")
+    assert unknown.endswith("'town 18', 'town 19' and 4,980 more")
 
 
 def test_classes_of_many_digits_are_told_apart(tmp_path):

@@ -3,7 +3,7 @@
 findings = [*checks.of_columns("train", spec, statistics), *checks.of_drift("train, eval", spec, first, second)]
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from trainer.inputs.encoding import MISSING_WORD
@@ -22,6 +22,7 @@ RARE = 0.01
 """The least frequent class beside the most frequent one: also a round number."""
 
 SHOWN_WORDS = 5
+SHOWN_CLASSES = 20  # of a vocabulary too, which may be of many thousands
 
 
 def of_columns(data: str, spec: InputSpec, statistics: Statistics) -> Iterator[Finding]:
@@ -48,11 +49,13 @@ def of_labels(data: str, spec: InputSpec, statistics: Statistics) -> Iterator[Fi
     if len(counts) < 2 or not any(counts.values()):
         return
     most = max(counts, key=lambda word: counts[word])
-    for word, count in counts.items():
-        if count < RARE * counts[most]:
-            value = f"{word} in {count:,} rows, {most} in {counts[most]:,}"
-            expected = f"each class at least {RARE:.0%} as often as the most frequent one"
-            yield Finding("WARNING", "labels", data, thing(spec, spec.label), value, expected)
+    rare = [word for word, count in counts.items() if count < RARE * counts[most]]
+    values = [f"{word} in {counts[word]:,} rows, {most} in {counts[most]:,}" for word in rare[:SHOWN_CLASSES]]
+    if len(rare) > SHOWN_CLASSES:
+        values.append(f"{len(rare) - SHOWN_CLASSES:,} more of {len(counts):,} classes are as rare")
+    for value in values:
+        expected = f"each class at least {RARE:.0%} as often as the most frequent one"
+        yield Finding("WARNING", "labels", data, thing(spec, spec.label), value, expected)
 
 
 def of_classes(spec: InputSpec, first: Statistics, second: Statistics) -> Iterator[Finding]:
@@ -62,7 +65,7 @@ def of_classes(spec: InputSpec, first: Statistics, second: Statistics) -> Iterat
     known = classes(spec, first)
     unknown = [word for word in classes(spec, second) if word not in known]
     if known and unknown:
-        value = f"{', '.join(unknown)} in eval, in no row of train"
+        value = f"{_listed(unknown)} in eval, in no row of train"
         yield Finding("ERROR", "labels", "train, eval", thing(spec, spec.label), value, "classes that are trained on")
 
 
@@ -106,6 +109,12 @@ def share(count: int, every: int) -> str:
     return f"{count:,} of {every:,} ({'under 0.1%' if percent == '0.0%' and count else percent})"
 
 
+def _listed(words: Sequence[str]) -> str:
+    """The first of some words, and how many more there are."""
+    more = len(words) - SHOWN_CLASSES
+    return ", ".join(words[:SHOWN_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def _one_value(column: Column) -> str:
     """The only value of a column, as words for it; empty where there are several."""
     if not column.counts and column.missing:
@@ -127,7 +136,7 @@ def _unknown(data: str, spec: InputSpec, feature: Feature, column: Words) -> Ite
         f"{', '.join(f'{word!r} {unknown[word]:,}' for word in often)}"
         f"{f', and {more:,} more' if more else ''}"
     )
-    expected = f"one of {', '.join(map(repr, feature.vocabulary))}"
+    expected = f"one of {_listed([*map(repr, feature.vocabulary)])}"
     yield Finding("WARNING", "vocabulary", data, thing(spec, feature), value, expected)
 
 
