@@ -56,7 +56,9 @@ def with_commands() -> list[Path]:
     """The README and the pages, in the order of the site, that show commands which can run here."""
     pages = [ROOT / "README.md", ROOT / "README.ja.md", *sorted((ROOT / "docs").rglob("*.md"))]
     runnable = [page for page in pages if page.exists() and "_build" not in page.parts]
-    return [page for page in runnable if any(b.is_console and not b.needs for b in blocks(page.read_text()))]
+    return [
+        page for page in runnable if any(b.is_console and not b.needs for b in blocks(page.read_text(encoding="utf-8")))
+    ]
 
 
 def lacking(page: str, *, slow: bool) -> list[str]:
