@@ -6,6 +6,7 @@
 Which columns there are is the experiment's affair: they follow from its InputSpec.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,4 +71,6 @@ def _by_range(feature: Feature, values: np.ndarray) -> list[Slice]:
 
 def shown(value: float) -> str:
     """A number as the name of a slice has it."""
-    return f"{value:.0f}" if abs(value) < 1e7 and value == round(value) else f"{value:.4g}"
+    if not math.isfinite(value):
+        return UNKNOWN
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e7 else f"{value:.4g}"
