@@ -34,7 +34,6 @@ def test_the_overlap_is_that_of_counting(train, evaluation, run):
         train=len(train),
         twins_in_train=sum(count for count in counts.values() if count > 1),
         evaluation=len(evaluation),
-        twins_in_evaluation=sum(count for count in others.values() if count > 1),
         in_train=sum(count for key, count in others.items() if key in counts),
     )
 

@@ -18,7 +18,6 @@ from trainer.reporting.job import Job, Line
 
 
 STOPS_DRAWN = 200
-SPEED = curves.SPEED
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,9 @@ def drawn(course: Course) -> list[Chart]:
         for name in course.metrics:
             if series := _series(course, name):
                 found.append(draw(charts.words(name), series, Marks(_best(course, name), restarts)))
-        speed = course.curve(SPEED)
+        speed = course.curve(curves.SPEED)
         if len(speed):
-            found.append(draw(charts.words(SPEED), [Series("training", speed, 1)], Marks(None, restarts)))
+            found.append(draw(charts.words(curves.SPEED), [Series("training", speed, 1)], Marks(None, restarts)))
     return found
 
 
