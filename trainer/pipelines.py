@@ -1,6 +1,6 @@
 """What is around every Apache Beam pipeline of ours: whether it can run, and what it says when it cannot.
 
-pipelines.check_installed()
+pipelines.check_installed("--runner")
 pipelines.check_visible("DataflowRunner", [output, *inputs])
 result = pipelines.run(build, runner="DataflowRunner", flags=["--project", "p"])
 """

@@ -1,7 +1,7 @@
 """Run the blocks of a page in order, in one folder, and say where the output is not what the page shows.
 
-    outcome = run("docs/tutorial.md", slow=True)
-    outcome.differences                      # (line of the page, command, how it differs)
+    outcome = run(Path("docs/tutorial.md"), slow=True)
+    outcome.differences                      # each: line of the page, command, how it differs
     outcome.rewritten                        # the page with the output of this run
 
 The folder has the checkout's `docs/examples`, `config.yaml`, `setup.py` and `trainer`, and, where `TRAINER_DATA` or

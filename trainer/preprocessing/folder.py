@@ -1,7 +1,7 @@
 """A folder of preprocessed files: what it was made of, and whether it is whole.
 
     if summary := folder.finished(output, recipe): ...      # the same was made there before
-    with folder.begun(output, recipe, names):               # UsageError where other files are in the way
+    with folder.begun(output, names):                       # UsageError where other files are in the way
         ...                                                 # write the files
         folder.seal(output, recipe, tally, written)
 

@@ -1,7 +1,7 @@
 """The rows of each file of the output, in order.
 
     for name, rows in shards.divided(table, plan, "train"): ...      # a share of some rows for each file
-    shards.write(paths.join(output, name), tables)                   # all shares of a file, whole or not at all
+    shards.write(output, name, tables, "csv")                        # all shares of a file, whole or not at all
 
 A row's place follows from its key alone: the files of a part cut the range of all keys into equal shares, and each is
 in the order of the keys. A key is a hash, so that is a shuffle; and since rows with the same key are the same, all

@@ -1,7 +1,8 @@
 """The course of a run as arrays: what a metric was at which step, and how long the run had been at work by then.
 
-steps, values = curves.series(job.lines, "rmse")
-kept = curves.decimated(values, 400)            # places of few points that look like all of them
+known = curves.sessions(job.lines, job.starts, batch_size)
+rmse = curves.curve(job.lines, curves.at_work(job.lines, known), "rmse")
+curves.envelope(rmse)                           # few points that look like all of them
 """
 
 import warnings
