@@ -328,6 +328,13 @@ def test_probabilities_are_classes_and_a_label_that_is_none_is_left_out():
     assert found.probabilities.tolist() == [rows[0], rows[2]]
 
 
+def test_an_example_without_probabilities_is_left_out_and_the_others_are_not():
+    rows = [[0.9, 0.1, 0.0], [math.nan] * 3, [0.2, 0.3, 0.5]]
+    found = kinds.of(predicted(SEX, [0, 1, 1], p=rows))
+    assert (found.rows.tolist(), found.classes.tolist()) == ([0, 2], [0, 2])
+    assert kinds.of(predicted(SEX, [0], p=[[math.nan] * 3])) is None
+
+
 def test_whole_numbers_are_classes_without_probabilities():
     found = kinds.of(predicted(integer("digit"), [0, 2, 1], digit=[0, 1, 1]))
     assert (found.names, found.probabilities) == (("0", "1", "2"), None)

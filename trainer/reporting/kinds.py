@@ -27,7 +27,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Classes:
-    """Predictions of one of K classes. Examples whose label is none of them are left out."""
+    """Predictions of one of K classes. Examples whose label is none of them, or whose prediction is, are left out."""
 
     output: str
     names: tuple[str, ...]  # K
@@ -81,6 +81,8 @@ def _of_classes(
     if size > MOST_CLASSES:
         return None
     inside = (predicted.labels >= 0) & (predicted.labels < size) & (classes >= 0) & (classes < size)
+    if probabilities is not None:
+        inside &= np.isfinite(probabilities).all(axis=1)
     rows = np.flatnonzero(inside)
     return Classes(
         name,
@@ -93,6 +95,8 @@ def _of_classes(
 
 
 def _are_probabilities(values: np.ndarray) -> bool:
-    if values.ndim != 2 or values.shape[1] < 2 or not np.issubdtype(values.dtype, np.floating) or not len(values):
+    """Whether values (N, K) are, but for examples that have some that are not finite."""
+    if values.ndim != 2 or values.shape[1] < 2 or not np.issubdtype(values.dtype, np.floating):
         return False
-    return bool((values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=SUM_ERROR))
+    values = values[np.isfinite(values).all(axis=1)]
+    return bool(len(values) and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=SUM_ERROR))
