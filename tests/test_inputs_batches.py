@@ -262,6 +262,14 @@ def test_no_rows_at_all_are_an_error_and_not_an_endless_search(tmp_path, content
     assert list(EvalBatches(source, batch_size=4, **memory).passes(3)) == []
 
 
+def test_no_rows_to_evaluate_on_are_an_error_before_any_training(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"row,y\n")
+
+    with pytest.raises(RunError, match=r"rows\.csv: no rows that can be evaluated on"):
+        EvalBatches(open_source((str(path),), SPEC), batch_size=4).check()
+
+
 def test_windows_whose_rows_are_all_skipped_are_passed_over(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes(b"bad,bad\n" * 50 + b"7,1.0000\n" + b"bad,bad\n" * 50)

@@ -251,8 +251,10 @@ class EvalBatches:
         return _zeros(self.source.spec, self.batch_size)
 
     def check(self) -> None:
-        """Read what is kept for the passes to come, or at least the first unit; raises for a bad row."""
-        self._kept.read_all(self.source.units if self._kept.fits else self.source.units[:1])
+        """Read what is kept for the passes to come, or at least the first unit; raises for a bad row, or for no row."""
+        parts = self._kept.read_all(self.source.units if self._kept.fits else self.source.units[:1])
+        if self._kept.fits and not any(map(count_rows, parts)):
+            raise RunError(f"{', '.join(self.source.files)}: no rows that can be evaluated on")
 
     def passes(self, steps: int) -> Iterator[Batches]:
         """One pass, in groups of `steps` full batches; then what is left, and a short batch by itself at the end."""
