@@ -320,9 +320,10 @@ def test_the_schedule_evaluate_needs_a_checkpoint_and_uses_the_newest(tmp_path, 
     assert make(tmp_path, csv).evaluate().metrics == trained.metrics
 
 
-def test_a_metric_that_the_evaluation_lacks_is_named(tmp_path, csv):
+def test_a_metric_that_the_evaluation_lacks_is_named_before_the_first_step(tmp_path, csv):
     with pytest.raises(UsageError, match="metric 'auc' is not among the evaluation's: loss, mae"):
         make(tmp_path, csv, metric="auc").train_and_evaluate()
+    assert steps_saved(tmp_path) == []
 
 
 def test_a_model_that_is_not_compiled_is_refused(tmp_path, csv):

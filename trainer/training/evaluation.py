@@ -56,13 +56,17 @@ class Evaluations:
         self._said_unchecked = False
 
     def open(self, model: keras.Model) -> None:
-        """Take the model, and read what has been exported before. Raises `UsageError` for what cannot be exported."""
+        """Take the model, and read what has been exported before. Raises `UsageError` for what cannot be exported.
+
+        Every variable of the model has to be there: only then are its metrics known.
+        """
         strategies.check(self._experiment)  # not before: it makes tensors, and a cluster has to be formed first
         if self._model_dir:
             registration.check(self._model_dir)
         exports = bool(self._experiment.export_strategies)
         self._is_checked = exports and bool(self._experiment.serving_input_fn().golden)
         self.model = model
+        self._check_metric(model.get_metrics_result())
         self._steps = EvalSteps(model, self.input.zeros())
         self.refresh()
 
@@ -88,11 +92,7 @@ class Evaluations:
     def export(self, global_step: int, metrics: Mapping[str, float], *, final: bool) -> None:
         """Export the model by every strategy that is due."""
         experiment, found = self._experiment, Evaluation(global_step, metrics)
-        if experiment.metric not in metrics:
-            raise UsageError(
-                f"metric {experiment.metric!r} is not among the evaluation's: {', '.join(metrics)}; "
-                "compile the model with it or name another one in the Experiment"
-            )
+        self._check_metric(metrics)
 
         def write(folder: str, strategy: ExportStrategy) -> None:
             serving, predictions_fn = experiment.serving_input_fn(), experiment.predictions_fn
@@ -126,6 +126,14 @@ class Evaluations:
     def newest_exports(self) -> tuple[str, ...]:
         """The newest export of each strategy that has one."""
         return self._exports.newest()
+
+    def _check_metric(self, metrics: Mapping[str, Any]) -> None:
+        """Raise `UsageError` where the metric that "best" compares is not among some."""
+        if self._experiment.metric not in metrics:
+            raise UsageError(
+                f"metric {self._experiment.metric!r} is not among the evaluation's: {', '.join(metrics)}; "
+                "compile the model with it or name another one in the Experiment"
+            )
 
     def _pass(self) -> None:
         left = self._eval_steps
