@@ -53,6 +53,18 @@ def test_batches_of_different_shapes_are_an_error():
         DatasetTrainBatches(ragged).take(2)
 
 
+def test_zeros_of_texts_are_empty_texts():
+    texts = tf.data.Dataset.from_tensor_slices((["a", "b"], [1.0, 2.0])).batch(2)
+
+    assert DatasetTrainBatches(texts).zeros()[0].tolist() == [b"", b""]
+
+
+@pytest.mark.parametrize("inputs", [DatasetTrainBatches, lambda dataset: DatasetEvalBatches(dataset).zeros()])
+def test_a_dataset_of_single_examples_is_an_error(inputs):
+    with pytest.raises(RunError, match=r"the dataset: an element of shape \(\); expected batches, as `\.batch"):
+        inputs(rows(4))
+
+
 def test_an_empty_dataset_is_an_error():
     with pytest.raises(RunError, match="the dataset is empty; expected at least one batch"):
         DatasetTrainBatches(rows(4).batch(2).skip(9)).take(1)

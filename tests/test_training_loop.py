@@ -14,8 +14,10 @@ import tensorflow as tf
 from tests import linear_experiment
 from tests.linear_experiment import events, linear, lines, make, steps_saved
 from trainer.errors import ConflictError, RunError, UsageError
+from trainer.inputs.serving import ServingInput
 from trainer.storage import commit, lease
 from trainer.training import ending, journal
+from trainer.training.loop import Trainer
 from trainer.training.outcome import Interrupted
 
 
@@ -324,6 +326,29 @@ def test_a_metric_that_the_evaluation_lacks_is_named_before_the_first_step(tmp_p
     with pytest.raises(UsageError, match="metric 'auc' is not among the evaluation's: loss, mae"):
         make(tmp_path, csv, metric="auc").train_and_evaluate()
     assert steps_saved(tmp_path) == []
+
+
+def test_a_dataset_of_texts_is_trained_on_and_resumed(tmp_path, csv):
+    def words(shard=None):
+        return tf.data.Dataset.from_tensor_slices((["short", "long"] * 20, [1.0, 9.0] * 20)).batch(8)
+
+    def model():
+        inputs = keras.Input((), dtype="string")
+        one_hot = keras.layers.StringLookup(vocabulary=["short", "long"], output_mode="one_hot")(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(1)(one_hot))
+        model.compile(keras.optimizers.Adam(0.3), loss="mse")
+        return model
+
+    def trained(steps):
+        experiment, run = linear_experiment.define(tmp_path, csv, model_fn=model, train_steps=steps)
+        serving = ServingInput({"word": tf.TensorSpec([None], tf.string)}, lambda request: request["word"])
+        experiment = dataclasses.replace(
+            experiment, train_input_fn=words, eval_input_fn=words, serving_input_fn=lambda: serving
+        )
+        return Trainer(experiment, run, facts={}).train_and_evaluate()
+
+    assert trained(40).metrics["loss"] > trained(120).metrics["loss"]
+    assert trained(120).metrics["loss"] < 0.1
 
 
 def test_a_model_that_is_not_compiled_is_refused(tmp_path, csv):

@@ -135,4 +135,13 @@ def _zeros(dataset: tf.data.Dataset) -> Any:
     like = dataset.element_spec
     if any(not spec.shape.is_fully_defined() for spec in tf.nest.flatten(like)):
         like = _next(iter(dataset))
-    return tf.nest.map_structure(lambda spec: np.zeros(spec.shape, spec.dtype.as_numpy_dtype), like)
+    return tf.nest.map_structure(_zeros_like, like)
+
+
+def _zeros_like(spec: Any) -> np.ndarray:
+    """Zeros of a tensor's or a spec's shape and dtype; of strings, empty ones."""
+    if not spec.shape.rank:
+        raise RunError(f"the dataset: an element of shape {spec.shape}; expected batches, as `.batch(size)` makes them")
+    if spec.dtype == tf.string:
+        return np.full(spec.shape, b"", object)
+    return np.zeros(spec.shape, spec.dtype.as_numpy_dtype)

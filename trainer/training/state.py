@@ -41,7 +41,7 @@ def build_variables(model: keras.Model, batch: Any, *, scope: Scope = contextlib
     `batch` is one batch as a train step takes it, of which only shapes and dtypes count.
     """
     with scope():
-        model._symbolic_build(data_batch=batch)
+        model._symbolic_build(data_batch=tf.nest.map_structure(tf.convert_to_tensor, batch))  # no NumPy type is a text
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
 
