@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from tests import iris_experiment, linear_experiment
-from trainer.errors import RunError
+from trainer.errors import RunError, UsageError
 from trainer.experiment import Evaluation, ExportStrategy
 from trainer.experiments import babyweight, mnist
 from trainer.exporting import checker, comparison, parity, savedmodel, signatures
@@ -123,6 +123,12 @@ def test_predictions_that_are_others_in_a_graph_are_refused(tmp_path):
 
     with pytest.raises(RefusedError, match=r"serving_default: y: row 1: 0\.25 in the export, -0\.25 in the live model"):
         export(tmp_path, predictions_fn=predictions)
+
+
+@pytest.mark.parametrize(("wrong", "shape"), [(lambda y: y[0], r"\(1,\)"), (tf.reduce_mean, r"\(\)")])
+def test_predictions_that_are_not_one_an_example_are_refused(tmp_path, wrong, shape):
+    with pytest.raises(UsageError, match=rf"predictions_fn: y: shape {shape} for {len(ROWS)} examples; expected"):
+        export(tmp_path, predictions_fn=lambda y: {"y": wrong(y)})
 
 
 def test_other_variables_in_the_file_are_refused(tmp_path):

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.errors import UsageError
 from trainer.experiment import ExportStrategy
 from trainer.exporting import checker, signatures
 from trainer.exporting.savedmodel import computing_in_float32
@@ -40,13 +41,22 @@ def check(
 def answers(
     model: keras.Model, serving: ServingInput, predictions_fn: Callable[[Any], dict[str, Any]], *, legacy_keys: bool
 ) -> dict[str, np.ndarray]:
-    """What the live model answers to the golden rows, by response key: (B, ...), strings as bytes."""
+    """What the live model answers to the golden rows, by response key: (B, ...), strings as bytes.
+
+    Raises `UsageError` for a response of another number of rows: clients would get one another's predictions.
+    """
     rows = signatures.golden_rows(serving)
     with computing_in_float32(model), tf.device("CPU:0"):
         request = {name: tf.constant(values) for name, values in rows.items() if name not in serving.forward}
         outputs = predictions_fn(model(serving.features_fn(request), training=False))
         keys = signatures.response_keys(outputs, serving, legacy_keys=legacy_keys)
         live = {key: tf.convert_to_tensor(outputs[name]).numpy() for name, key in keys.items()}
+    count = len(next(iter(rows.values())))
+    for key, values in live.items():
+        if np.shape(values)[:1] != (count,):
+            raise UsageError(
+                f"predictions_fn: {key}: shape {np.shape(values)} for {count} examples; expected ({count}, ...)"
+            )
     return {key: np.asarray(values, object if isinstance(values, bytes) else None) for key, values in live.items()} | {
         name: rows[name] for name in serving.forward
     }
