@@ -128,7 +128,7 @@ def test_without_any_flag_the_sample_data_is_used(tmp_path):
 
 
 def test_an_experiment_that_does_not_name_its_files_needs_the_flags(tmp_path):
-    with pytest.raises(UsageError, match="--train-files: not given, and the experiment does not name its files"):
+    with pytest.raises(UsageError, match="has no TRAIN_PATTERNS and EVAL_PATTERNS, the globs to look for in"):
         files(Run(), "--data-dir", str(tmp_path), module=NAMELESS)
 
 

@@ -71,7 +71,10 @@ def with_files(
     elif hasattr(experiment, "TRAIN_PATTERNS") and hasattr(experiment, "EVAL_PATTERNS"):
         train, evaluation = experiment.TRAIN_PATTERNS, experiment.EVAL_PATTERNS
     else:
-        raise UsageError("--train-files: not given, and the experiment does not name its files")
+        raise UsageError(
+            f"--train-files: not given, and {experiment.__name__} has no TRAIN_PATTERNS and EVAL_PATTERNS, "
+            f"the globs to look for in {folder}"
+        )
     return dataclasses.replace(run, train_files=_present(folder, train), eval_files=_present(folder, evaluation))
 
 
