@@ -403,4 +403,21 @@ def test_an_evaluation_alone_leaves_what_is_said_of_the_run(tmp_path, csv):
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"starts": 7}', b'{"starts": [7]}'], ids=bytes.decode)
 def test_a_run_json_without_starts_has_none(tmp_path, content):
     (tmp_path / "run.json").write_bytes(content)
-    assert journal.read_starts(str(tmp_path)) == []
+    assert journal.starts(journal.read_facts(str(tmp_path))) == []
+
+
+def test_a_resumed_run_says_which_flags_shape_it_otherwise_than_before(tmp_path, csv, caplog):
+    for steps, batch, rate in ((10, 24, 0.1), (20, 24, 0.1), (30, 12, 0.5)):
+        trainer = make(tmp_path, csv, train_steps=steps)
+        flags = {**dataclasses.asdict(trainer.run), "train_batch_size": batch, "rate": rate, "units": (8, 4)}
+        trainer.facts = {"flags": {**flags, "eval_every": steps}}
+        trainer.train_and_evaluate()
+    said = [record.message for record in caplog.records if " was " in record.message]
+    assert [line.partition("; what a checkpoint")[0] for line in said] == [
+        "--train-batch-size was 24, is 12 now; --rate was 0.1, is 0.5 now"
+    ]
+
+
+@pytest.mark.parametrize("before", [{}, {"flags": None}, {"flags": []}, {"flags": {"other": 1}}], ids=str)
+def test_flags_that_nobody_wrote_down_have_not_changed(before):
+    assert journal.changed_flags(before, {"flags": {"rate": 0.1}}) == {}

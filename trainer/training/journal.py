@@ -3,6 +3,7 @@
 An evaluator has a journal of its own, in `eval/`, with a line an evaluation; the chief takes over what it holds.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -10,11 +11,13 @@ from typing import Any
 
 from trainer import strictjson
 from trainer.errors import MissingError
+from trainer.settings.run import Run
 from trainer.storage import paths
 
 
 NAME = "metrics.jsonl"
 FACTS = "run.json"
+SHAPING = {"train_batch_size", "seed"}  # of the flags that every experiment has; all of its own do
 
 
 def write_facts(job_dir: str, facts: Mapping[str, Any]) -> None:
@@ -22,13 +25,28 @@ def write_facts(job_dir: str, facts: Mapping[str, Any]) -> None:
     paths.write_bytes(paths.join(job_dir, FACTS), strictjson.dumps(facts, indent=1).encode() + b"\n")
 
 
-def read_starts(job_dir: str) -> list[dict[str, Any]]:
-    """When the job dir's earlier runs began, and at which step, as `run.json` has it: `{time, step, lease}` each."""
+def read_facts(job_dir: str) -> dict[str, Any]:
+    """What `run.json` says; nothing where there is none or it is damaged."""
     try:
-        found = json.loads(paths.read_bytes(paths.join(job_dir, FACTS)))["starts"]
-    except (MissingError, ValueError, KeyError, TypeError):  # no run yet, one of an older version, a damaged file
-        return []
+        found = json.loads(paths.read_bytes(paths.join(job_dir, FACTS)))
+    except (MissingError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def starts(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """When the job dir's earlier runs began, and at which step, by its facts: `{time, step, lease}` each."""
+    found = facts.get("starts")
     return [start for start in found if isinstance(start, dict)] if isinstance(found, list) else []
+
+
+def changed_flags(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The flags that shape what is trained and are not as they were, by their names: (before, now)."""
+    old, new = (json.loads(strictjson.dumps(facts.get("flags"))) for facts in (before, now))
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return {}
+    others = {field.name for field in dataclasses.fields(Run)} - SHAPING
+    return {name: (old[name], new[name]) for name in new if name in old.keys() - others and old[name] != new[name]}
 
 
 class Journal:

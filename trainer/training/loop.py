@@ -10,7 +10,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -101,13 +101,14 @@ class Trainer:
     def _run(self, *, evaluate: bool) -> Outcome:
         with self._opened():
             restored = self._restore()
-            self._write_facts()
+            before = journal.read_facts(self.run.job_dir)
+            self._write_facts(journal.starts(before))
             if evaluate and not self.cluster.size and self.step < self.train_steps:
                 self.evaluations.prepare()  # beside the first steps
             self.replicas.push()
             if restored:
                 self.replicas.seek(self.step)
-                self._say_resumed()
+                self._say_resumed(before)
                 if restored.facts["train"] is not None:
                     self.stops.complete(self.step, restored.facts, evaluate=evaluate)
             elif self.step >= self.train_steps:
@@ -177,15 +178,14 @@ class Trainer:
             between=self._raise_if_interrupted,
         )
 
-    def _write_facts(self) -> None:
-        """Write `run.json`, with what tells of the run's course to who only reads."""
+    def _write_facts(self, starts: Sequence[Mapping[str, Any]]) -> None:
+        """Write `run.json`, with what tells of the run's course to who only reads: `starts` are the earlier runs'."""
         experiment = self.experiment
         course: dict[str, Any] = {"metric": experiment.metric, "goal": experiment.goal, "train_steps": self.train_steps}
         if self.checkpoints != in_job_dir(self.run.job_dir).checkpoints:  # else a job dir that is moved tells the truth
             course["checkpoints"] = self.checkpoints
         start = {"time": time.time(), "step": self.step, "lease": self.held.lease.holder}
-        starts = [*journal.read_starts(self.run.job_dir), start]
-        journal.write_facts(self.run.job_dir, {**self.facts, **course, "starts": starts})
+        journal.write_facts(self.run.job_dir, {**self.facts, **course, "starts": [*starts, start]})
 
     def _restore(self) -> checkpoint.Restored | None:
         with checkpoint.restored_newest(self.checkpoints, self.named) as restored:
@@ -235,10 +235,15 @@ class Trainer:
                 break
         return True
 
-    def _say_resumed(self) -> None:
+    def _say_resumed(self, before: Mapping[str, Any]) -> None:
         left = max(0, self.train_steps - self.step)
         fields = {"global_step": self.step, "train_steps": self.train_steps}
         log.info("resumed at step %d: %d steps to train", self.step, left, extra={"fields": fields})
+        changed = journal.changed_flags(before, self.facts)
+        if changed:
+            words = (f"--{name.replace('_', '-')} was {old}, is {new} now" for name, (old, new) in changed.items())
+            kept = "what a checkpoint holds stays, such as a learning rate that has no schedule"
+            log.warning("%s; %s", "; ".join(words), kept)
 
     def _say_ended(self) -> None:
         """Say that all steps are trained and committed, and let the others go: none of them has to come again."""
