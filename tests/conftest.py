@@ -10,7 +10,7 @@ import signal
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import gcs_server
 from trainer import task
@@ -18,8 +18,8 @@ from trainer.samples import babyweight, mnist
 from trainer.storage import paths
 
 
-# The same examples in every run, and no clock: how long one takes is the machine's affair.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+# The same examples in every run, and no clock: how long one takes, or takes to be drawn, is the machine's affair.
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
 

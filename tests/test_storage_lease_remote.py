@@ -121,7 +121,6 @@ def test_a_second_run_in_another_process_is_refused_until_the_first_releases_it(
         lease.acquire(job).release()
 
 
-@pytest.mark.timeout(60)
 def test_a_holder_on_this_machine_that_was_killed_holds_nothing(job, acquire):
     with another_process(job) as holder:
         refusal(job)

@@ -350,7 +350,6 @@ def test_a_chief_leaves_the_evaluation_to_an_evaluator_and_takes_over_what_it_sa
     assert [step for step, _ in events(tmp_path / "eval")["loss"]] == [40]  # the evaluator's, once
 
 
-@pytest.mark.timeout(60)  # the chief waits for ever where the journal does not have it
 def test_what_an_evaluator_found_is_in_the_chiefs_journal_at_a_later_stop(tmp_path, csv):
     held = lease.acquire(evaluation_dir(tmp_path))
     found = []
