@@ -64,7 +64,7 @@ def test_a_job_is_killed_and_resumed_and_ends_as_one_on_a_disk(gcs, births, tmp_
     assert start(tmp_path / "job", births, log=log).wait(DEADLINE_S) == 0, log.read_text()
 
     killed = start(job_dir, data, log=log)
-    wait_for_step(killed, job_dir, 27)
+    wait_for_step(killed, job_dir, 9)
     killed.send_signal(signal.SIGSTOP)
     second = start(job_dir, data, log=tmp_path / "second.txt")
     assert second.wait(DEADLINE_S) == 1
