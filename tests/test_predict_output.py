@@ -628,10 +628,11 @@ def long(tmp_path):
 
 
 def start(job_dir, *arguments):
-    """A real process of the command."""
+    """A real process of the command, which waits when it has said a page of lines that nobody has read."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
     words = [sys.executable, "-m", "trainer.predict", "--model-dir", job_dir, *map(str, arguments)]
-    return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": 4096}
+    return subprocess.Popen(words, cwd=ROOT, env=environment, text=True, **pipes)
 
 
 def until_committed(process, shards):
