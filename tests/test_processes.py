@@ -194,7 +194,7 @@ elif role == "chief":
     names = ["chief-0-0", "chief-0-1", "evaluator-0-0", "ps-0-0", "ps-0-1", "worker-0-0", "worker-0-1"]
     assert list(done.started) == names
     first, second = (done.started[f"chief-0-{attempt}"]["cluster"] for attempt in (0, 1))
-    assert not {*first["chief"], *first["worker"], *first["ps"]} & {*second["chief"], *second["worker"], *second["ps"]}
+    assert first != second  # one of the ports may be the same, by chance
     assert done.started["worker-0-1"]["cluster"] == done.started["ps-0-1"]["cluster"] == second
 
 
@@ -239,7 +239,12 @@ sys.exit(2)
 
 
 def test_an_evaluator_without_restarts_is_left_to_the_chief(launch):
-    script = "sys.exit(3) if role == 'evaluator' else wait_for('started/evaluator-0-1')\ntime.sleep(0.3)"
+    script = """
+if role == "evaluator":
+    sys.exit(3)
+wait_for("started/evaluator-0-1")
+wait_for_end("evaluator-0-1")
+"""
     done = launch(script, workers=1, evaluator=True, restarts=1)
     assert (done.code, sum(name.startswith("evaluator") for name in done.started)) == (0, 2)
     assert done.notes[-1] == "evaluator ended with exit code 3; no restarts are left"

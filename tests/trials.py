@@ -38,6 +38,8 @@ for step in range(1, 7):
     if kind in ("waits", "deaf") or (kind == "once" and (job_dir / trial / "starts").read_text().count("\\n") == 1):
         while True:
             time.sleep(0.05)
+    if step == 5 and "stuck" in values and values["stuck"] == values["x"]:
+        time.sleep(600)
     time.sleep(float(values.get("pause", 0)))
 if kind == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
