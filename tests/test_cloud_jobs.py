@@ -28,7 +28,7 @@ trainingInput:
   args: [--experiment, babyweight, --train-batch-size, "66", --eval-every, "20"]
 """
 PS = ["--parameter-server-count", "1", "--parameter-server-machine-type", "n1-standard-4"]
-EVENTS_S = 5.0
+EVENTS_S = 60.0  # a trainer's line is read long before, but a machine may be busy
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,7 @@ def test_the_proxy_closes_in_the_middle_of_a_hang(upstream):
         assert arrived.wait(20)
     with connection:
         assert connection.recv(1) == b""
-    assert threading.enumerate() == threads
+    assert set(threading.enumerate()) <= set(threads)
     gc.collect()  # what was left open would warn now
 
 
@@ -263,7 +263,7 @@ def test_every_request_is_at_least_as_late_as_asked(upstream):
 
 def test_32_connections_wait_at_the_same_time(upstream, name):
     upload(upstream, name)
-    with FaultProxy(upstream, latency_s=0.2) as proxy:
+    with FaultProxy(upstream, latency_s=1.0) as proxy:
         contents = []
         readers = [
             threading.Thread(target=lambda: contents.append(answer(proxy.port, "GET", media(name))[2]))
@@ -274,7 +274,7 @@ def test_32_connections_wait_at_the_same_time(upstream, name):
             reader.start()
         for reader in readers:
             reader.join()
-        assert time.monotonic() - started < 32 * 0.2
+        assert time.monotonic() - started < 32 * 1.0
     assert contents == [TEXT] * 32
 
 

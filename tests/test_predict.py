@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from test_serving_model import place, write_model
@@ -297,20 +296,17 @@ def test_a_table_in_parts_has_one_heading_and_never_narrows():
     assert table.lines([{"a": 100, "b": "x"}, {"a": 2, "b": "y"}]) == ["100  x", "2    y"]
 
 
-# Speed
+# As a process
 
 
-def test_help_answers_at_once_without_tensorflow():
+def test_help_answers_without_tensorflow():
     code = (
         "import sys\nfrom trainer import predict\n"
         "try: predict.main(['--help'])\nfinally: assert 'tensorflow' not in sys.modules, 'imported'"
     )
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    seconds = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
     assert "--json-instances" in done.stdout
-    assert seconds < 0.5
 
 
 def test_a_process_writes_predictions_and_nothing_else(job_dir, tmp_path):

@@ -3,7 +3,6 @@
 import gzip
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainer.experiments import babyweight, mnist
-from trainer.inputs.source import open_source
 from trainer.quality import early, recorded, statistics
 from trainer.storage import operations, paths
 
@@ -180,15 +178,3 @@ def test_of_a_bucket_a_few_ranges_are_read(gcs, lines, tmp_path):
     assert 1200 < found.rows.rows < 4000
     assert (made.writes, made.lists, made.deletes) == (0, 0, 0)
     assert made.reads <= 3 + early.PLACES + 1  # that it is there, its size, its header, the places, and no stats.json
-
-
-def test_a_look_takes_milliseconds(births):
-    patterns = [f"{births}/train*"]
-    looked(*patterns)  # what is imported once is there
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        looked(*patterns)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.05
-    assert open_source(patterns, babyweight.SPEC).units

@@ -83,19 +83,18 @@ def test_every_command_says_a_missing_word_or_a_wrong_choice_in_one_line(prog, c
 
 
 @pytest.mark.parametrize("prog", MAINS)
-def test_help_answers_at_once_without_tensorflow(prog):
+def test_help_answers_without_tensorflow(prog):
     code = f"""
-import runpy, sys, time
+import runpy, sys
 sys.argv = ["x", "--help"]
-began = time.monotonic()
 try:
     runpy.run_module({prog!r}, run_name="__main__")
 except SystemExit as end:
-    print(end.code, time.monotonic() - began < 2.0, "tensorflow" in sys.modules, "keras" in sys.modules)
+    print(end.code, "tensorflow" in sys.modules, "keras" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"usage: python -m {prog} ")
-    assert done.stdout.endswith("\n0 True False False\n")
+    assert done.stdout.endswith("\n0 False False\n")
     assert done.stderr == ""
 
 

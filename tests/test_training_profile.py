@@ -99,7 +99,7 @@ def test_a_run_says_where_its_time_went_and_leaves_a_trace_of_its_steps(train, b
     counts = {"compile": 1, "metrics": 4, "checkpoint": 4, "evaluation": 4}
     assert {name: said["times"][name] for name in counts} == counts
     assert said["times"]["input"] == said["times"]["transfer"] == 1 + said["times"]["compute"]
-    assert said["seconds"]["compile"] > 10 * said["seconds"]["transfer"]
+    assert said["seconds"]["compile"] > said["seconds"]["transfer"]
     (trace,) = glob.glob(f"{tmp_path}/plugins/profile/*/*.xplane.pb")
     assert [line["trace"] for line in lines if "trace" in line] == [trace]
     with open(trace, "rb") as file:
