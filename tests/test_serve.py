@@ -61,8 +61,8 @@ def address(lines):
 
 
 def test_it_serves_until_it_is_asked_to_end_and_answers_what_it_has_begun(exports):
-    """A request waits two seconds for others to share its call; SIGTERM comes meanwhile."""
-    slow = ("--batch-timeout-micros", "2000000")
+    """A request waits ten seconds for others to share its call; SIGTERM comes meanwhile."""
+    slow = ("--batch-timeout-micros", "10000000")
     with process("--model-dir", exports, "--port", "0", *slow) as (started, lines):
         url = address(lines)
         wait_until(lambda: is_ready(url))
@@ -74,8 +74,7 @@ def test_it_serves_until_it_is_asked_to_end_and_answers_what_it_has_begun(export
         wait_until(lambda: "trainer_requests_in_progress 2.0" in ask(url, "/metrics").content.decode())
         started.send_signal(signal.SIGTERM)
         wait_until(lambda: ask_on(kept, "/healthz").status == 503 if kept.sock else True)
-        until = time.monotonic() + 1.0
-        while time.monotonic() < until:
+        for _ in range(50):
             refused = ask(url, PREDICT, {"instances": [TRUE]})  # nobody is left without an answer
             assert refused.status == 503
             assert refused.headers["connection"] == "close"

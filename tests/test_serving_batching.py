@@ -121,7 +121,7 @@ def test_a_call_waits_for_more_no_longer_than_it_may(model):
         await asyncio.gather(first, second)
         return sizes
 
-    assert asyncio.run(one_after_the_other(Batching(batch_timeout_micros=300_000))) == [2]
+    assert asyncio.run(one_after_the_other(Batching(batch_timeout_micros=2_000_000))) == [2]
     assert asyncio.run(one_after_the_other(Batching())) == [1, 1]
 
 

@@ -18,17 +18,29 @@ HEAD = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def folder(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("toy") / "export")
     write_model(folder)
-    with serving(("toy", folder), limits=Limits(max_header_bytes=2000, timeout_secs=0.6)) as url:
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hasty(folder):
+    """A server that waits for a request for less time than a busy machine may take to answer one."""
+    with serving(("toy", folder), limits=Limits(timeout_secs=0.6)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    with serving(("toy", folder), limits=Limits(max_header_bytes=2000, timeout_secs=3.0)) as url:
         yield url
 
 
 @contextlib.contextmanager
 def connected(url):
     parts = urllib.parse.urlsplit(url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
         yield connection
 
 
@@ -85,14 +97,14 @@ def test_a_head_of_many_pieces_is_counted_as_one(url):
 
 
 @pytest.mark.parametrize("start", [b"", b"POST /v1/mo", HEAD[:-2], HEAD, HEAD + BODY[:5]])
-def test_a_request_that_does_not_come_is_408_and_the_end(url, start):
-    with connected(url) as connection:
+def test_a_request_that_does_not_come_is_408_and_the_end(hasty, start):
+    with connected(hasty) as connection:
         began = time.monotonic()
         connection.sendall(start)
         received = rest(connection)
     assert status(received) == 408
     assert b"expected the whole request within 0.6 seconds" in received
-    assert 0.5 < time.monotonic() - began < 10
+    assert time.monotonic() - began > 0.5
 
 
 def test_a_second_request_on_a_connection_has_its_own_time(url):
@@ -108,7 +120,7 @@ def test_a_connection_that_waits_between_requests_is_kept(url):
     with connected(url) as connection:
         connection.sendall(HEAD + BODY)
         assert response(connection)[0] == 200
-        time.sleep(1.0)  # longer than a request may take
+        time.sleep(4.0)  # longer than a request may take
         connection.sendall(HEAD + BODY)
         assert response(connection)[0] == 200
 

@@ -40,7 +40,7 @@ def silent(late):
 @pytest.fixture
 def serving():
     """The address of a task that serves."""
-    with socket.create_server(ANY_PORT) as server:
+    with socket.create_server(ANY_PORT, backlog=4096) as server:  # nobody accepts, and each look is a connection
         yield address_of(server)
 
 
@@ -151,15 +151,18 @@ def test_a_task_that_comes_late_is_waited_for_and_a_signal_does_not_wait(late, m
     handlers = []
 
     def come():
+        end = time.monotonic() + DEADLINE_S
+        while signal.getsignal(signal.SIGTERM) != signal.SIG_DFL and time.monotonic() < end:
+            time.sleep(0.01)
         handlers.append(signal.getsignal(signal.SIGTERM))
         late.listen()
 
     signal.signal(signal.SIGTERM, lambda number, frame: None)  # as one that remembers it
     try:
-        timer = threading.Timer(0.1, come)
-        timer.start()
+        coming = threading.Thread(target=come)
+        coming.start()
         peers.await_all({"worker 0": address_of(late)})
-        timer.join()
+        coming.join()
         assert handlers == [signal.SIG_DFL] != [signal.getsignal(signal.SIGTERM)]
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -188,7 +191,7 @@ def watched(monkeypatch):
 
 
 def test_a_task_that_stops_serving_is_left_with_its_name_after_some_time(serving, watched):
-    with socket.create_server(ANY_PORT) as server:
+    with socket.create_server(ANY_PORT, backlog=4096) as server:
         address = address_of(server)
         lines = watched({"ps 0": serving, "worker 0": address})
         with pytest.raises(queue.Empty):  # as long as all of them serve
@@ -205,7 +208,10 @@ def test_a_task_that_serves_again_in_time_is_not_gone(watched, monkeypatch):
     with socket.create_server(ANY_PORT) as server:
         address = address_of(server)
         lines = watched({"worker 0": address})
-    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2])), backlog=4096) as again:
+        again.settimeout(DEADLINE_S)
+        for _ in range(2):  # at the second look, the first is known to have found it
+            again.accept()[0].close()
         monkeypatch.setattr(peers, "GONE_AFTER_S", 0.2)
         with pytest.raises(queue.Empty):
             lines.get(timeout=0.5)
