@@ -24,6 +24,7 @@ from trainer.processes import Patience
 
 
 __all__ = ["LOOPBACK", "Options", "bound", "run", "url_of"]
+KEEP_ALIVE_S = 600  # longer than a client is idle between two requests; a POST may not be sent again
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def run(options: Options, taken: socket.socket, asked: Callable[[], Sequence[int
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     try:
         Server(config, asked).run(sockets=[taken])
