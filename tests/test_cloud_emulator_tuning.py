@@ -156,7 +156,7 @@ def test_a_cancelled_tuning_job_ends_its_trials(cloud, packages, folder):
     wait_until(lambda: len(list(folder.glob("up-*"))) == 2)
     wait_until(lambda: all("finalMetric" in trial for trial in cloud.get(name)["trainingOutput"].get("trials", [{}])))
     cloud.ml.projects().jobs().cancel(name=name, body={}).execute()
-    job = cloud.ended(name, deadline_s=20)
+    job = cloud.ended(name)
     assert job["state"] == "CANCELLED"
     assert [trial["state"] for trial in job["trainingOutput"]["trials"]] == ["CANCELLED", "CANCELLED"]
     assert json.dumps(job["trainingOutput"]["trials"][0]["finalMetric"])
