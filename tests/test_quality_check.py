@@ -112,7 +112,7 @@ def test_real_births_pass_and_their_empty_columns_are_said():
         ),
     ]
     assert said(report, "INFO", "duplicates", "train, eval") == [
-        "examples: 1,734 of 4,976 (34.8%) are also among those to train on; "
+        "examples by column key: 1,734 of 4,976 (34.8%) are also among those to train on; "
         "expected about 34.3%, the share of examples to train on that are equal to another one"
     ]
 
@@ -242,7 +242,9 @@ def test_rows_to_evaluate_on_that_are_trained_on_are_an_error(lines, checked):
     report = checked(lines["train"], [*lines["eval"][:300], *lines["train"][:100]])
     (text,) = said(report)
     assert said(report, "ERROR", "duplicates", "train, eval") == [text]
-    assert text.startswith("examples: 100 of 400 (25.0%) are also among those to train on; expected about 0.1%")
+    assert text.startswith(
+        "examples by column key: 100 of 400 (25.0%) are also among those to train on; expected about 0.1%"
+    )
 
 
 def test_a_few_of_them_are_a_warning(lines, checked):
@@ -279,7 +281,9 @@ def test_the_same_rows_in_two_files_are_an_error_whatever_their_order(lines, tmp
     assert f"{tmp_path}/b.csv: has the same 1,600 rows as {tmp_path}/a.csv; expected each file once" in texts
     assert f"{tmp_path}/a.csv: has the same 1,600 rows as {tmp_path}/a.csv; expected each file once" in texts
     (text,) = said(report, "WARNING", "duplicates", "train")
-    assert text.startswith("examples: 3,200 of 3,200 (100.0%) are equal to another one; expected at most 50%")
+    assert text.startswith(
+        "examples by column key: 3,200 of 3,200 (100.0%) are equal to another one; expected at most 50%"
+    )
 
 
 def test_values_that_are_elsewhere_in_eval_are_a_warning_by_column(lines, checked):
@@ -399,7 +403,9 @@ def test_keys_are_compared_as_text_whatever_their_type(tmp_path):
     (tmp_path / "eval.csv").write_text("".join(f"{i},{i},{key}\n" for i, key in enumerate([*ids[:3], 1, 2, 3, 4])))
     report = check.perform(spec, [f"{tmp_path}/train.parquet"], [f"{tmp_path}/eval.csv"])
     (text,) = said(report, check="duplicates")
-    assert text.startswith("examples: 3 of 7 (42.9%) are also among those to train on; expected about 0.0%")
+    assert text.startswith(
+        "examples by column id: 3 of 7 (42.9%) are also among those to train on; expected about 0.0%"
+    )
 
 
 def write_digits(folder, side, images, labels):

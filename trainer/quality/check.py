@@ -10,7 +10,7 @@ from tempfile import TemporaryFile
 
 from trainer.inputs.spec import InputSpec
 from trainer.quality import checks, duplicates, examples, findings, reading
-from trainer.quality.duplicates import Overlap, Seen
+from trainer.quality.duplicates import Seen
 from trainer.quality.findings import Finding, Severity
 from trainer.quality.reading import Files, Part
 from trainer.quality.statistics import Statistics
@@ -33,7 +33,8 @@ class Report:
 def perform(spec: InputSpec, train_files: Sequence[str], eval_files: Sequence[str]) -> Report:
     """Read all rows once, and judge them. A glob without a file raises `UsageError`."""
     train, evaluation = reading.opened("train", train_files, spec), reading.opened("eval", eval_files, spec)
-    identity = _identity(spec, [train, evaluation])
+    key = _common_key(spec, [train, evaluation])
+    identity = (key,) if key else tuple(feature.name for feature in spec.read)
     with TemporaryFile() as first, TemporaryFile() as second:
         seen = Seen(first), Seen(second)
         parts = [
@@ -42,7 +43,8 @@ def perform(spec: InputSpec, train_files: Sequence[str], eval_files: Sequence[st
         overlap = duplicates.overlap(*seen)
     found = [
         *findings.same_once([*_of_part(train, parts[0])], [*_of_part(evaluation, parts[1])]),
-        *_of_both(spec, parts[0], parts[1], overlap),
+        *examples.of_overlap(overlap, by=key),
+        *_of_both(spec, parts[0], parts[1]),
     ]
     return Report(
         spec,
@@ -52,11 +54,10 @@ def perform(spec: InputSpec, train_files: Sequence[str], eval_files: Sequence[st
     )
 
 
-def _identity(spec: InputSpec, sides: Sequence[Files]) -> tuple[str, ...]:
-    """The columns that say which examples are the same: the key where all files have it, else all that is read."""
-    if spec.key and all(spec.key in names for files in sides for names in files.columns.values()):
-        return (spec.key,)
-    return tuple(feature.name for feature in spec.read)
+def _common_key(spec: InputSpec, sides: Sequence[Files]) -> str | None:
+    """The column that says which examples are the same, where all files have it."""
+    everywhere = all(spec.key in names for files in sides for names in files.columns.values())
+    return spec.key if spec.key and everywhere else None
 
 
 def _of_part(files: Files, part: Part) -> Iterator[Finding]:
@@ -65,8 +66,7 @@ def _of_part(files: Files, part: Part) -> Iterator[Finding]:
     yield from checks.of_labels(files.data, files.spec, part.statistics)
 
 
-def _of_both(spec: InputSpec, train: Part, evaluation: Part, overlap: Overlap) -> Iterator[Finding]:
+def _of_both(spec: InputSpec, train: Part, evaluation: Part) -> Iterator[Finding]:
     yield from examples.of_same_files({"train": train, "eval": evaluation})
-    yield from examples.of_overlap(overlap)
     yield from checks.of_classes(spec, train.statistics, evaluation.statistics)
     yield from checks.of_drift("train, eval", spec, train.statistics, evaluation.statistics)

@@ -1,6 +1,6 @@
 """What is wrong with files, rows and images, and which of them come twice.
 
-findings = [*examples.of_part(files, part), *examples.of_overlap(overlap)]
+findings = [*examples.of_part(files, part), *examples.of_overlap(overlap, by=None)]
 """
 
 import math
@@ -63,19 +63,22 @@ def of_same_files(parts: dict[str, Part]) -> Iterator[Finding]:
                 yield Finding("ERROR", "duplicates", both, path, value, "each file once")
 
 
-def of_overlap(overlap: Overlap) -> Iterator[Finding]:
+def of_overlap(overlap: Overlap, *, by: str | None) -> Iterator[Finding]:
     """Examples that come twice among those to train on, and those to evaluate on that are also trained on.
+
+    `by` is the column that says which examples are the same, where it is not all that is read.
 
     Where examples have few columns of few values, many are equal by chance. How many of those to evaluate on would be
     equal to one to train on, without any being copied, is known from those to train on: as many as have a twin among
     the others (the share that are no singletons: Good, Biometrika 40, 1953).
     """
     severity: Severity
+    compared = f"examples by column {by}" if by else "examples"
     if overlap.twins_in_train:
         severity = "WARNING" if overlap.twins_in_train > TWINS * overlap.train else "INFO"
         value = f"{share(overlap.twins_in_train, overlap.train)} are equal to another one"
         expected = f"at most {TWINS:.0%}, and that where columns have few values"
-        yield Finding(severity, "duplicates", "train", "examples", value, expected)
+        yield Finding(severity, "duplicates", "train", compared, value, expected)
     if overlap.in_train:
         by_chance = overlap.twins_in_train / overlap.train
         likely = (overlap.twins_in_train + 1) / (overlap.train + 1)
@@ -84,7 +87,7 @@ def of_overlap(overlap: Overlap) -> Iterator[Finding]:
         severity = "ERROR" if excess > LEAK else "WARNING" if excess > 0 else "INFO"
         value = f"{share(overlap.in_train, overlap.evaluation)} are also among those to train on"
         expected = f"about {by_chance:.1%}, the share of examples to train on that are equal to another one"
-        yield Finding(severity, "duplicates", "train, eval", "examples", value, expected)
+        yield Finding(severity, "duplicates", "train, eval", compared, value, expected)
 
 
 def _unread_columns(files: Files) -> dict[str, str]:
