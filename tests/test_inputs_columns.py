@@ -1,8 +1,10 @@
 """CSV and Parquet files: whatever the bytes and wherever they are cut, each row is read once, or named as bad."""
 
+import bz2
 import gzip
 import io
 import logging
+import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -193,6 +195,37 @@ def test_a_header_without_the_label_is_refused_before_anything_is_read(put):
 
     assert error_of(lambda: columns.csv_units(spec, path), UsageError) == (
         f"{path}: the header lacks the column weight; it has sex, key, age"
+    )
+
+
+def parquet():
+    file = io.BytesIO()
+    pq.write_table(pa.table({"weight": [1.0], "sex": ["True"], "key": ["a"]}), file)
+    return file.getvalue()
+
+
+def workbook():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        (gzip.compress(BAD), "gzip"),
+        (bz2.compress(BAD), "bzip2"),
+        (parquet(), "Parquet"),
+        (workbook(), "zip, or a spreadsheet,"),
+        (BAD.decode().encode("utf-16"), "UTF-16 text"),
+    ],
+    ids=["gzip", "bzip2", "Parquet", "workbook", "UTF-16"],
+)
+def test_a_file_of_another_format_than_its_name_says_is_refused_by_that(put, content, form):
+    path = put("rows.csv", content)
+    assert error_of(lambda: columns.csv_units(SPEC, path), UsageError) == (
+        f"{path}: begins as {form} does; expected UTF-8 text; a name with .csv.gz or .parquet says what else a file is"
     )
 
 

@@ -20,13 +20,27 @@ from trainer.inputs.spec import MISSING, Feature, InputSpec, concatenate
 
 
 BOM = b"\xef\xbb\xbf"
+NO_TEXT = {
+    b"\x1f\x8b": "gzip",
+    b"PAR1\x15": "Parquet",
+    b"PK\x03\x04": "zip, or a spreadsheet,",
+    b"BZh91AY&SY": "bzip2",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+"""How files begin that are often taken for CSV."""
 
 
 def header(spec: InputSpec, first_line: bytes, path: str) -> tuple[str, ...]:
     """The column names in the first line when it is a header, else none.
 
-    It is one when it has the name of every feature and of the label; with only some of them it raises `UsageError`.
+    It is one when it has the name of every feature and of the label; with only some of them it raises `UsageError`, and
+    so does a file of another format.
     """
+    for start, form in NO_TEXT.items():
+        if first_line.startswith(start):
+            expected = "UTF-8 text; a name with .csv.gz or .parquet says what else a file is"
+            raise UsageError(f"{path}: begins as {form} does; expected {expected}")
     cells = tuple(_cells(first_line.removeprefix(BOM).strip()))
     needed = [feature.name for feature in spec.read]
     missing = [name for name in needed if name not in cells]
