@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.errors import RunError
-from trainer.inputs.dataset import DatasetEvalBatches, DatasetTrainBatches
+from trainer.errors import RunError, UsageError
+from trainer.inputs.dataset import DatasetEvalBatches, DatasetTrainBatches, eval_batches, train_batches
 
 
 def rows(count):
@@ -104,3 +104,11 @@ def test_sample_weights_come_along():
     (batches,) = DatasetTrainBatches(weighted).take(2)
 
     assert [array.tolist() for array in batches.data] == [[[0, 1], [2, 3]]] * 3
+
+
+@pytest.mark.parametrize(("which", "batches"), [("train", train_batches), ("eval", eval_batches)])
+def test_a_pair_of_tensors_as_of_2017_is_refused_with_what_to_return(which, batches):
+    with pytest.raises(
+        UsageError, match=rf"^{which}_input_fn: returned a tuple; expected a tf.data.Dataset of .*Batches$"
+    ):
+        batches(({"x": tf.zeros([8])}, tf.zeros([8])))

@@ -70,6 +70,11 @@ def test_a_run_that_failed_gives_its_job_dir_back(tmp_path, csv):
     lease.acquire(str(tmp_path)).release()
 
 
+def test_one_callback_in_place_of_a_list_is_refused(tmp_path, csv):
+    with pytest.raises(UsageError, match=r"^callbacks: returned a TerminateOnNaN; expected a list of Keras callbacks$"):
+        make(tmp_path, csv, callbacks=keras.callbacks.TerminateOnNaN).train_and_evaluate()
+
+
 def test_more_steps_go_on_from_the_last_one(tmp_path, csv):
     make(tmp_path / "split", csv, train_steps=20).train_and_evaluate()
     split = make(tmp_path / "split", csv, train_steps=40).train_and_evaluate()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.errors import RunError
+from trainer.errors import RunError, UsageError
 from trainer.inputs.batches import Batches, Shard, check_shares
 
 
@@ -22,13 +22,22 @@ PREFIX = "iterator"
 
 
 def train_batches(given: Any, shard: Shard = Shard()) -> Any:
-    """What an Experiment's `train_input_fn` returned, as the loop takes it."""
-    return DatasetTrainBatches(given, shard) if isinstance(given, tf.data.Dataset) else given
+    """What an Experiment's `train_input_fn` returned, as the loop takes it; else `UsageError`."""
+    return DatasetTrainBatches(given, shard) if isinstance(given, tf.data.Dataset) else _checked(given, "train")
 
 
 def eval_batches(given: Any) -> Any:
-    """What an Experiment's `eval_input_fn` returned, as the loop takes it."""
-    return DatasetEvalBatches(given) if isinstance(given, tf.data.Dataset) else given
+    """What an Experiment's `eval_input_fn` returned, as the loop takes it; else `UsageError`."""
+    return DatasetEvalBatches(given) if isinstance(given, tf.data.Dataset) else _checked(given, "eval")
+
+
+def _checked(given: Any, which: str) -> Any:
+    if not hasattr(given, "zeros"):  # a pair of tensors, as input functions of 2017 returned
+        raise UsageError(
+            f"{which}_input_fn: returned a {type(given).__name__}; expected a tf.data.Dataset of (features, label), or "
+            f"trainer.inputs.batches.{which.capitalize()}Batches"
+        )
+    return given
 
 
 class DatasetTrainBatches:

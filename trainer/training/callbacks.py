@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from trainer.errors import UsageError
 from trainer.storage import paths
 
 
@@ -18,7 +19,9 @@ ARRAYS = "callbacks.npz"
 
 
 def start(callbacks: Sequence[keras.callbacks.Callback], model: keras.Model) -> keras.callbacks.CallbackList:
-    """The callbacks, attached to the model and told that training begins."""
+    """The callbacks, attached to the model and told that training begins. Raises `UsageError` for what is no list."""
+    if not isinstance(callbacks, Sequence):
+        raise UsageError(f"callbacks: returned a {type(callbacks).__name__}; expected a list of Keras callbacks")
     model.stop_training = False
     attached = keras.callbacks.CallbackList(list(callbacks), add_history=False, add_progbar=False, model=model)
     attached.on_train_begin()
