@@ -15,7 +15,7 @@ from trainer.processes import free_ports
 
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 180
+DEADLINE_S = 400
 
 
 class Process:

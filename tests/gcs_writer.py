@@ -21,7 +21,7 @@ KEEP = 2
 FILES = ("variables.index", "variables.data-00000-of-00001", "state.json", "checkpoint")
 MODEL = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
 STRATEGY = ExportStrategy("latest", "every_stop", exports_to_keep=KEEP)
-TIMEOUT_S = 0.3
+TIMEOUT_S = 0.6
 
 
 def content(name: str, step: int) -> bytes:

@@ -15,7 +15,7 @@ from trainer.storage import commit, paths
 
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 240
+DEADLINE_S = 400
 CONFIG = """\
 trainingInput:
   scaleTier: CUSTOM

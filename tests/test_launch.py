@@ -16,7 +16,7 @@ from trainer.settings import command
 
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 180
+DEADLINE_S = 400
 LAUNCH = [sys.executable, "-m", "trainer.launch"]
 UNKNOWN = ["--", "--experiment", "nope", "--job-dir", "nowhere"]  # a usage error of trainer.task
 WORKER = Task("worker")

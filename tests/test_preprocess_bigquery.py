@@ -20,7 +20,7 @@ from trainer.samples import natality_table
 
 EMULATOR = shutil.which("bqemulator")
 KINDS = {raw.WHOLE: "INTEGER", raw.NUMBER: "FLOAT", raw.ANSWER: "BOOLEAN"}
-DEADLINE_S = 60
+DEADLINE_S = 200
 
 pytestmark = [
     pytest.mark.slow,

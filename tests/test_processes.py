@@ -17,7 +17,7 @@ from trainer.roles import CHIEF, EVALUATOR, Task, tasks_of, trainers
 
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 60
+DEADLINE_S = 200
 PRELUDE = """
 import json, os, pathlib, signal, subprocess, sys, time
 config = json.loads(os.environ["TF_CONFIG"])

@@ -26,7 +26,7 @@ from trainer.storage import commit
 
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 240.0
+DEADLINE_S = 400.0
 EXPERIMENTS = {
     "babyweight": ["--train-steps", "120", "--eval-every", "12", "--train-batch-size", "64"],
     "mnist": ["--train-steps", "24", "--eval-every", "3", "--train-batch-size", "50", "--eval-steps", "1"],
@@ -145,7 +145,6 @@ def assert_same_end(job_dir, other):
     assert lines(job_dir) == lines(other)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_a_killed_run_ends_bit_identical_to_one_that_was_not(experiment, data, undisturbed, tmp_path):
     run_with_kills(experiment, data, tmp_path, kills=2, seed=11)
@@ -161,7 +160,6 @@ def test_many_kills_leave_no_trace(experiment, seed, data, undisturbed, tmp_path
     assert_same_end(tmp_path, undisturbed(experiment))
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("number", "exit_code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
 )

@@ -22,7 +22,7 @@ from trainer.storage import lease, paths
 
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 OVER_S = -2.0  # for a lease to be over at once: the Date of an answer has no parts of a second
 OURS = f"{socket.gethostname()}, process {os.getpid()}"
 HOLDER = """

@@ -10,7 +10,7 @@ from trainer.errors import RunError
 from trainer.storage import uploads
 
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 class Done:

@@ -15,7 +15,7 @@ from trainer.settings.cluster import ALONE, Cluster
 from trainer.training import peers
 
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 ANY_PORT = ("127.0.0.1", 0)
 
 

@@ -18,7 +18,7 @@ from trainer.training import journal
 
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 240
+DEADLINE_S = 400
 TUNE = [sys.executable, "-m", "trainer.tune"]
 PARAMS = """
       - {parameterName: learning-rate, type: DOUBLE, minValue: 0.0005, maxValue: 0.05, scaleType: UNIT_LOG_SCALE}

@@ -11,7 +11,7 @@ from trainer import processes
 from trainer.tuning.search import Trial
 
 
-DEADLINE_S = 60
+DEADLINE_S = 200
 
 
 @pytest.fixture
