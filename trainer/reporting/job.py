@@ -154,11 +154,10 @@ def _state(job_dir: str, facts: Mapping[str, Any], newest: int) -> State:
 
 def _starts(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The starts that are recorded, in their order; none by an older version."""
-    found = facts.get("starts")
     return [
         start
-        for start in (found if isinstance(found, list) else [])
-        if isinstance(start, dict) and all(isinstance(start.get(name), (int, float)) for name in ("step", "time"))
+        for start in journal.starts(facts)
+        if all(isinstance(start.get(name), (int, float)) for name in ("step", "time"))
     ]
 
 
